@@ -1,0 +1,47 @@
+# Every target makes its environment first: a virtual environment in .venv with the versions of constraints.txt.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+OUT ?= demo
+LABELS ?=
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.PHONY: setup demo test lint types imports docs bench clean
+
+setup: $(VENV)/installed
+
+# clip-anytorch (openai/CLIP's own code, for comparison in tests) asks for torchvision, which nothing here needs.
+$(VENV)/installed: pyproject.toml constraints.txt
+	$(PYTHON) -c 'import sys; sys.exit("fullclip needs Python 3.10 or newer" if sys.version_info < (3, 10) else 0)'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt torch
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[all,dev]'
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --no-deps clip-anytorch
+	touch $@
+
+demo: setup
+	$(BIN)/fullclip demo --out $(OUT) $(if $(LABELS),--labels "$(LABELS)")
+
+test: setup
+	$(BIN)/python -m pytest
+
+lint: setup
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+
+types: setup
+	$(BIN)/mypy
+
+imports: setup
+	$(BIN)/lint-imports --config pyproject.toml
+
+docs: setup
+	$(BIN)/python docs/make_cli_page.py
+
+bench: setup
+	$(BIN)/python bench/tokenizer.py
+	$(BIN)/python bench/images.py
+	$(BIN)/python bench/start.py
+
+clean:
+	rm -rf $(VENV) $(OUT)

@@ -1,0 +1,5 @@
+"""python -m fullclip"""
+
+from fullclip.cli import main
+
+main()
