@@ -1,0 +1,1 @@
+"""What knows nothing of CLIP: the nouns, settings, storage, logs and processes that every other room stands on."""

@@ -1,0 +1,79 @@
+"""The six nouns that cross a folder's border, and the legend of axis names. Knows nothing of files, models or ranks.
+
+Axis names, the same in every annotation: batch (samples), context (token positions), embed (the shared space of images
+and texts), height and width (pixels), grid (patches), dim (a tower's width), classes (labels), local (rows of
+this process), global (rows of all processes).
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from jaxtyping import Float, Int
+from torch import Tensor
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pair:
+    """An image and the texts that people wrote for it, as they were found: the image is still an encoded file.
+
+    `texts` holds one caption or several; `meta` whatever else is known (title, source, licence) and is JSON-able.
+    """
+
+    key: str
+    image: bytes
+    texts: tuple[str, ...]
+    meta: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sample:
+    """A decoded pair: pixels normalised as the model wants them, and the one caption that was picked."""
+
+    key: str
+    image: Float[Tensor, "3 height width"]
+    text: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Batch:
+    """What a training step eats. `num_truncated` counts the texts that were cut to the context length.
+
+    `position` is where its loader stands after it: given back to the loader, the next batch follows.
+    """
+
+    images: Float[Tensor, "batch 3 height width"]
+    tokens: Int[Tensor, "batch context"]
+    keys: tuple[str, ...]
+    num_truncated: int = 0
+    position: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Features:
+    """L2-normalised embeddings of both sides, the similarity scale exp(logit_scale) and, for sigmoid losses, a bias."""
+
+    image: Float[Tensor, "batch embed"]
+    text: Float[Tensor, "batch embed"]
+    scale: Float[Tensor, ""]
+    bias: Float[Tensor, ""] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Hit:
+    """One answer of a ranking: what was found, how well it fits (higher is better), and what is known of it."""
+
+    key: str
+    score: float
+    meta: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Result:
+    """One measured number: `value` of `metric` on `task` over `n` cases, with its 95% interval (low, high)."""
+
+    task: str
+    metric: str
+    value: float
+    interval: tuple[float, float]
+    n: int
