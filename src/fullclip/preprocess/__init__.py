@@ -1,0 +1,1 @@
+"""Bytes and strings -> tensors, exactly as the models were trained to see them."""
