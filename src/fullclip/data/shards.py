@@ -1,0 +1,230 @@
+"""Tar shards in WebDataset's layout: pairs in, shards and an index out, and back. Knows nothing of decoding or models.
+
+A key's files stand together: `<key>.jpg|png|webp|gif|bmp|tif` beside `<key>.json` ({"captions": [...], ...}) or
+`<key>.txt` (one caption). `index.json` lists the shards with their counts, sizes and SHA-256.
+"""
+
+import io
+import json
+import os
+import tarfile
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import IO, Any
+
+from fullclip.core.config import from_dict, to_dict
+from fullclip.core.storage import atomic_file, expand, open_file, sha256
+from fullclip.core.types import Pair
+from fullclip.data.drops import Drops
+from fullclip.preprocess.image import IMAGE_EXTENSIONS, image_extension, is_image
+
+INDEX_NAME = "index.json"
+_BLOCK = tarfile.BLOCKSIZE
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShardInfo:
+    """One shard as the index knows it."""
+
+    name: str
+    num_pairs: int
+    num_bytes: int
+    sha256: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Index:
+    """The shards of a folder, in order."""
+
+    shards: tuple[ShardInfo, ...]
+    version: int = 1
+
+    @property
+    def num_pairs(self) -> int:
+        return sum(shard.num_pairs for shard in self.shards)
+
+
+def write_shards(pairs: Iterable[Pair], folder: str | Path, *, pairs_per_shard: int = 1000) -> Index:
+    """Write pairs in their order as 000000.tar, 000001.tar, ... and index.json; the same pairs give the same bytes.
+
+    A shard appears when it is whole, the index last of all. ValueError where the folder already holds shards, there is no
+    pair, a key repeats within a shard or has a dot, slash or nothing in it, or the bytes are no image of a known kind.
+    """
+    if pairs_per_shard < 1:
+        raise ValueError(f"pairs_per_shard is {pairs_per_shard}: at least 1")
+    folder = Path(folder)
+    if (folder / INDEX_NAME).exists() or any(folder.glob("*.tar")):
+        raise ValueError(f"{folder} already holds shards; give another folder, or remove that one first")
+    pairs, shards = iter(pairs), list[ShardInfo]()
+    while chunk := list(islice(pairs, pairs_per_shard)):
+        path = folder / f"{len(shards):06d}.tar"
+        with atomic_file(path) as file:
+            _write_tar(chunk, file)
+        shards.append(ShardInfo(name=path.name, num_pairs=len(chunk), num_bytes=path.stat().st_size, sha256=sha256(path)))
+    if not shards:
+        raise ValueError("there is no pair to write; with --strict the first thing that was left out is an error")
+    index = Index(shards=tuple(shards))
+    with atomic_file(folder / INDEX_NAME, "w") as file:
+        json.dump(to_dict(index), file, indent=1)
+    return index
+
+
+def _write_tar(pairs: list[Pair], file: IO[bytes]) -> None:
+    seen: set[str] = set()
+    with tarfile.open(fileobj=file, mode="w", format=tarfile.GNU_FORMAT) as tar:
+        for pair in pairs:
+            if not pair.key or "." in pair.key or "/" in pair.key or pair.key in seen:
+                problem = "appears twice in a shard" if pair.key in seen else "must have neither dot nor slash"
+                raise ValueError(f"key {pair.key!r} {problem}")
+            seen.add(pair.key)
+            _add(tar, f"{pair.key}.{image_extension(pair.image, name=pair.key)}", pair.image)
+            fields = {"captions": [], **pair.meta} | {"captions": list(pair.texts)}
+            text = json.dumps(fields, ensure_ascii=False, separators=(",", ":"), default=str)
+            # A lone surrogate has no UTF-8; as a backslash escape it is JSON, and comes back.
+            _add(tar, f"{pair.key}.json", text.encode("utf-8", "backslashreplace"))
+
+
+def _add(tar: tarfile.TarFile, name: str, data: bytes) -> None:
+    member = tarfile.TarInfo(name)
+    member.size = len(data)
+    tar.addfile(member, io.BytesIO(data))
+
+
+def read_index(folder: str) -> Index | None:
+    """The index of a folder of shards, or None where there is none; ValueError where it is damaged."""
+    path = f"{folder.rstrip('/')}/{INDEX_NAME}"
+    try:
+        with open_file(path) as file:
+            values = json.load(file)
+            if not isinstance(values, dict):
+                raise ValueError(f"it holds a {type(values).__name__}")
+            return from_dict(Index, values)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{path}: damaged ({error}); write the shards again") from None
+
+
+def find_shards(patterns: Iterable[str]) -> list[str]:
+    """All shards that files, globs and folders name; a folder's order is its index's. ValueError where one is missing."""
+    found: dict[str, None] = {}
+    for pattern in patterns:
+        index = None if pattern.endswith(".tar") else read_index(pattern)
+        paths = expand([pattern], suffix=".tar")
+        if index is not None:
+            by_name = {path.rpartition("/")[2]: path for path in paths}
+            missing = {shard.name for shard in index.shards} - by_name.keys()
+            if missing:
+                raise ValueError(f"{pattern}: the index lists {min(missing)}, which is not there; fetch it, or write again")
+            paths = [by_name[shard.name] for shard in index.shards]
+        found.update(dict.fromkeys(paths))
+    return list(found)
+
+
+def read_shard(path: str, drops: Drops) -> Iterator[Pair]:
+    """The pairs of one shard in order. A sample without image or text, broken JSON and a torn tar go to `drops`."""
+    for key, files in _samples(path, drops):
+        pair = _pair(key, files, f"{path}:{key}", drops)
+        if pair is not None:
+            yield pair
+
+
+def _samples(path: str, drops: Drops) -> Iterator[tuple[str, dict[str, bytes]]]:
+    """(key, {extension: bytes}) for each run of files that share a folder and a key; a second file of a kind begins anew."""
+    current, files = ("", ""), dict[str, bytes]()
+    for name, data in _members(path, drops):
+        folder, _, file_name = name.rpartition("/")
+        key, _, extension = file_name.partition(".")
+        extension = extension.lower()
+        if (folder, key) != current or extension in files:
+            if files:
+                yield current[1], files
+            current, files = (folder, key), {}
+        files[extension] = data
+    if files:
+        yield current[1], files
+
+
+def _members(path: str, drops: Drops) -> Iterator[tuple[str, bytes]]:
+    """(name, bytes) of each file in a tar. What `tarfile` would pass over in silence is reported: a damaged header, a cut
+    between two files, and zeros where the beginning should be.
+    """
+    with open_file(path) as file:
+        num_bytes, offset = file.seek(0, os.SEEK_END), 0
+        file.seek(0)
+        try:
+            with tarfile.open(fileobj=file, mode="r:") as tar:
+                for member in tar:
+                    if member.size > num_bytes or tar.offset <= offset:  # forged: would take all memory, or never end
+                        raise tarfile.ReadError("impossible size")
+                    if member.isfile():
+                        data = tar.extractfile(member)
+                        assert data is not None
+                        content = data.read()
+                        if len(content) != member.size:
+                            raise tarfile.ReadError("unexpected end of data")
+                        yield member.name, content
+                    offset = tar.offset
+            whole = _ends_well(file, offset)
+        # what tarfile raises for forged headers
+        except (tarfile.TarError, EOFError, ValueError, ArithmeticError, RecursionError, MemoryError):
+            whole = False
+    if not whole:
+        drops.drop("torn shard", f"{path} from byte {offset:,}")
+
+
+def _ends_well(file: Any, offset: int) -> bool:
+    """Whether nothing but the end mark, at least one block of zeros, follows."""
+    file.seek(offset)
+    num_bytes = 0
+    while block := file.read(1 << 20):
+        num_bytes += len(block)
+        if block.count(0) != len(block):
+            return False
+    return num_bytes >= _BLOCK
+
+
+def _pair(key: str, files: dict[str, bytes], name: str, drops: Drops) -> Pair | None:
+    image = next((files[extension] for extension in IMAGE_EXTENSIONS if extension in files), None)
+    if image is None:
+        drops.drop("sample without image", name)
+        return None
+    if not is_image(image):
+        drops.drop("not an image", name)
+        return None
+    found = _meta_and_texts(files)
+    if found is None:
+        drops.drop("broken text", name)
+        return None
+    meta, texts = found
+    if not texts:
+        drops.drop("sample without text", name)
+        return None
+    rest = {field: value for field, value in meta.items() if field not in ("captions", "caption")}
+    return Pair(key=key, image=image, texts=texts, meta=rest)
+
+
+def _meta_and_texts(files: dict[str, bytes]) -> tuple[dict[str, Any], tuple[str, ...]] | None:
+    """What a sample's .json and .txt say; None where one is not what its name says."""
+    try:
+        meta = json.loads(files.get("json", b"{}"))
+        texts = captions_of(meta) if isinstance(meta, dict) else ()
+        text = files.get("txt", b"").decode("utf-8-sig").strip()
+    except (ValueError, RecursionError):  # json gives up on numbers of 5,000 digits and on 1,000 brackets, too
+        return None
+    texts += (text,) if text and text not in texts else ()
+    return (meta, texts) if isinstance(meta, dict) else None
+
+
+def captions_of(meta: dict[str, Any]) -> tuple[str, ...]:
+    """The texts under "captions" (a list) or "caption" (one), stripped, empty ones left out.
+
+    ValueError on a lone surrogate, which JSON can hold but no text can, and no tokenizer takes.
+    """
+    found = meta.get("captions") or meta.get("caption")
+    found = found if isinstance(found, list) else [found]
+    texts = tuple(text.strip() for text in found if isinstance(text, str) and text.strip())
+    "".join(texts).encode("utf-8")
+    return texts

@@ -1,0 +1,201 @@
+"""Where pairs come from: tables of image paths and captions, folders with sidecar texts, tar shards -> Pair.
+
+Everything is a generator; a row that gives no pair goes to `drops`. Nothing is decoded here.
+"""
+
+import csv
+import json
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+from fullclip.core.extras import require
+from fullclip.core.types import Pair
+from fullclip.data.drops import Drops
+from fullclip.data.shards import captions_of, find_shards, read_shard
+from fullclip.preprocess.image import IMAGE_EXTENSIONS, is_image
+
+Row = dict[str, Any]
+
+IMAGE_COLUMNS = ("image", "filepath", "file_name", "filename", "image_path", "path", "file")
+TEXT_COLUMNS = ("captions", "caption", "text", "title")
+_TABLE_NAMES = ("captions", "metadata")
+
+
+def read_source(path: str, drops: Drops) -> Iterator[Pair]:
+    """Pairs from whatever lies at `path`.
+
+    - a table (.csv, .tsv, .jsonl, .parquet): a column of image paths, relative to the table, and one of captions (a text,
+      or in JSONL and Parquet a list); following rows of the same image are one pair with several captions;
+    - a folder with a table named captions.* or metadata.*: that table;
+    - a folder of .tar files, a .tar file or a glob of them: shards;
+    - any other folder: every image at any depth with a `.txt` of the same name beside it, one caption a line.
+    ValueError where it is none of these.
+    """
+    folder = Path(path)
+    if folder.is_dir():
+        tables = [folder / f"{name}{ending}" for name in _TABLE_NAMES for ending in _READERS]
+        table = next((table for table in tables if table.is_file()), None)
+        if table is not None:
+            return _from_table(table, drops)
+        if any(folder.glob("*.tar")):
+            return _from_shards(path, drops)
+        return _from_sidecars(folder, drops)
+    if folder.suffix in _READERS:
+        return _from_table(folder, drops)
+    if path.endswith(".tar"):
+        return _from_shards(path, drops)
+    raise ValueError(f"{path}: neither a folder, nor a table ({', '.join(_READERS)}), nor .tar shards")
+
+
+def _from_shards(path: str, drops: Drops) -> Iterator[Pair]:
+    keys = _Keys()  # shards that were written apart may count their keys alike
+    for shard in find_shards([path]):
+        for pair in read_shard(shard, drops):
+            yield replace(pair, key=keys.unique(Path(pair.key)))
+
+
+def _from_sidecars(folder: Path, drops: Drops) -> Iterator[Pair]:
+    images = sorted(file for file in folder.rglob("*") if file.suffix.lower().lstrip(".") in IMAGE_EXTENSIONS)
+    if not images:
+        raise ValueError(f"{folder}: no images, tables or shards in this folder")
+    keys = _Keys()
+    for image in images:
+        text = image.with_suffix(".txt")
+        if not text.is_file():
+            drops.drop("image without text", str(image))
+            continue
+        try:
+            captions = text.read_text(encoding="utf-8-sig").splitlines()
+        except UnicodeDecodeError:
+            drops.drop("broken text", str(text))
+            continue
+        yield from _pair_of(image, captions, {}, keys.unique(image.relative_to(folder)), drops)
+
+
+def _from_table(table: Path, drops: Drops) -> Iterator[Pair]:
+    keys, columns = _Keys(), _Columns(table)
+    rows = ((columns.image(row), row) for row in _READERS[table.suffix](table, drops) if columns.check(row, drops))
+    for name, group in groupby(rows, key=lambda item: item[0]):
+        members = [row for _, row in group]
+        captions = [caption for row in members for caption in columns.captions(row)]
+        meta = {
+            field: value for field, value in members[0].items() if field and field not in columns.used and value is not None
+        }
+        yield from _pair_of(table.parent / name, captions, meta, keys.unique(Path(name)), drops)
+
+
+def _pair_of(image: Path, captions: Iterable[str], meta: Row, key: str, drops: Drops) -> Iterator[Pair]:
+    try:
+        texts = captions_of({"captions": list(captions)})
+    except ValueError:
+        drops.drop("broken text", str(image))
+        return
+    if not texts:
+        drops.drop("image without text", str(image))
+        return
+    try:
+        data = image.read_bytes()
+    except (OSError, ValueError) as error:  # ValueError: a NUL in the name
+        drops.drop("unreadable image file", f"{image} ({getattr(error, 'strerror', error)})")
+        return
+    if not is_image(data):
+        drops.drop("not an image", str(image))
+        return
+    yield Pair(key=key, image=data, texts=texts, meta=meta)
+
+
+class _Keys:
+    """Names as keys without dot and slash, each once."""
+
+    def __init__(self) -> None:
+        self._seen: Counter[str] = Counter()
+
+    def unique(self, name: Path) -> str:
+        key = str(name.parent / name.stem).replace("/", "-").replace("\\", "-").replace(".", "_").strip("-")
+        self._seen[key] += 1
+        if self._seen[key] == 1:
+            return key
+        return self.unique(Path(f"{key}-{self._seen[key]}"))
+
+
+class _Columns:
+    """Which columns of a table hold the image and the captions, found in its first row."""
+
+    def __init__(self, table: Path) -> None:
+        self._table = table
+        self._image = self._text = ""
+
+    @property
+    def used(self) -> tuple[str, str]:
+        return self._image, self._text
+
+    def check(self, row: Row, drops: Drops) -> bool:
+        """Whether the row names an image; ValueError where the table has no such columns at all."""
+        if not self._image:
+            self._image, self._text = self._find(row, IMAGE_COLUMNS, "images"), self._find(row, TEXT_COLUMNS, "captions")
+        if None in row:
+            drops.drop("row with more fields than columns", f"{self._table}: {str(row)[:80]}")
+            return False
+        if not isinstance(row.get(self._image), str) or not row[self._image]:
+            drops.drop("row without image", f"{self._table}: {str(row)[:80]}")
+            return False
+        return True
+
+    def image(self, row: Row) -> str:
+        return str(row[self._image])
+
+    def captions(self, row: Row) -> list[str]:
+        value = row.get(self._text)
+        return list(value) if isinstance(value, list) else [value] if isinstance(value, str) else []
+
+    def _find(self, row: Row, names: tuple[str, ...], what: str) -> str:
+        for name in names:
+            if name in row:
+                return name
+        raise ValueError(f"{self._table}: no column of {what} among {list(row)}; name it one of: {', '.join(names)}")
+
+
+def _csv_rows(table: Path, drops: Drops) -> Iterator[Row]:
+    with table.open(encoding="utf-8-sig", newline="") as file:
+        try:
+            # Strict, or a quote that is never closed swallows the rows behind it.
+            yield from csv.DictReader(file, delimiter="\t" if table.suffix == ".tsv" else ",", strict=True)
+        except (UnicodeDecodeError, csv.Error) as error:
+            raise ValueError(f"{table}: not a whole table in UTF-8 ({error}); mend it, or write it as JSONL") from None
+
+
+def _jsonl_rows(table: Path, drops: Drops) -> Iterator[Row]:
+    with table.open("rb") as file:
+        for number, line in enumerate(file, 1):
+            if not line.strip():
+                continue
+            try:
+                row = json.loads(line)
+            except (ValueError, RecursionError):
+                row = None
+            if isinstance(row, dict):
+                yield row
+            else:
+                drops.drop("broken row", f"{table}:{number}")
+
+
+def _parquet_rows(table: Path, drops: Drops) -> Iterator[Row]:
+    parquet = require("pyarrow.parquet", extra="data")
+    try:
+        with parquet.ParquetFile(table) as file:
+            for batch in file.iter_batches(batch_size=1024):
+                yield from batch.to_pylist()
+    except ValueError as error:  # pyarrow's own errors are of this kind
+        raise ValueError(f"{table}: not a whole Parquet file ({error})") from None
+
+
+_READERS: dict[str, Callable[[Path, Drops], Iterator[Row]]] = {
+    ".csv": _csv_rows,
+    ".tsv": _csv_rows,
+    ".jsonl": _jsonl_rows,
+    ".parquet": _parquet_rows,
+}
