@@ -1,0 +1,62 @@
+"""The text Transformer of CLIP: token ids [batch, context] -> features [batch, embed], not yet normalised."""
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from fullclip.models.config import TextConfig
+from fullclip.models.layers import LayerNorm, Transformer, build_transformer
+
+
+class TextTransformer(nn.Module):
+    """Tokens + positions, causal blocks, a norm; the features at the first end-of-text token are projected.
+
+    Being causal, positions after that token change nothing; shorter rows than the context are fine.
+    """
+
+    def __init__(self, transformer: Transformer, *, config: TextConfig, embed: int) -> None:
+        super().__init__()
+        self.context_length, self.end_id = config.context_length, config.end_id
+        self.token_embedding = nn.Embedding(config.vocab_size, config.width)
+        self.positional_embedding = nn.Parameter(torch.empty(config.context_length, config.width))
+        self.transformer = transformer
+        self.ln_final = LayerNorm(config.width)
+        self.text_projection = nn.Parameter(torch.empty(config.width, embed))
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """What the matrices compute in; embeddings stay float32 in a half-precision model, as in openai/CLIP."""
+        return self.text_projection.dtype
+
+    def forward(self, tokens: Int[Tensor, "batch context"]) -> Float[Tensor, "batch embed"]:
+        if tokens.shape[1] > self.context_length:
+            raise ValueError(f"texts of {tokens.shape[1]} tokens: this model's context holds {self.context_length}")
+        ends = end_positions(tokens, self.end_id)
+        x = self.token_embedding(tokens).to(self.dtype) + self.positional_embedding[: tokens.shape[1]].to(self.dtype)
+        x = self.transformer(x)
+        summary = x[torch.arange(len(x), device=x.device), ends]
+        return self.ln_final(summary) @ self.text_projection
+
+
+def end_positions(tokens: Int[Tensor, "batch context"], end_id: int) -> Int[Tensor, " batch"]:
+    """Where each text's first end-of-text token is; ValueError (on a GPU: an assertion, not to wait) where one has none.
+
+    Not argmax over ids: PyTorch does not promise the first of equal maxima, and padding may be the same id.
+    """
+    is_end = tokens == end_id
+    has_end = is_end.any(dim=1)
+    if tokens.device.type == "cpu":
+        if not bool(has_end.all()):
+            row = int((~has_end).int().argmax())
+            raise ValueError(f"text {row} has no end-of-text token ({end_id}); make tokens with the model's tokenizer")
+    else:
+        torch._assert_async(has_end.all())
+    positions = torch.arange(tokens.shape[1], device=tokens.device)
+    return torch.where(is_end, positions, tokens.shape[1]).amin(dim=1)
+
+
+def build_text(config: TextConfig, *, embed: int) -> TextTransformer:
+    if not 0 <= config.end_id < config.vocab_size:
+        raise ValueError(f"end_id {config.end_id} is outside the vocabulary of {config.vocab_size}")
+    transformer = build_transformer(config, causal=True)
+    return TextTransformer(transformer, config=config, embed=embed)
