@@ -1,0 +1,1 @@
+"""Other projects' names for what this package does."""

@@ -1,0 +1,1 @@
+"""Any list of words as a classifier."""
