@@ -23,7 +23,7 @@ demo: setup
 	$(BIN)/fullclip demo --out $(OUT) $(if $(LABELS),--labels "$(LABELS)")
 
 test: setup
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 lint: setup
 	$(BIN)/ruff format --check .

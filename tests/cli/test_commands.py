@@ -219,6 +219,7 @@ def test_wrong_use_of_train(tmp_path, words, message):
     assert message in said
 
 
+@pytest.mark.whole
 def test_the_demo_trains_answers_and_reports(tmp_path):
     """The whole way, with a few seconds in place of three minutes."""
     started = time.monotonic()
