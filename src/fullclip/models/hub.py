@@ -16,6 +16,7 @@ from fullclip.models.checkpoint import CheckpointError, Provenance
 from fullclip.models.weights import CONFIG_NAME, TOKENIZER_NAME, WEIGHTS_NAME
 
 HUB_PREFIX = "hf-hub:"
+_SHA256_LETTERS = 64
 _ARCHIVES = "https://openaipublic.azureedge.net/clip/models"
 
 
@@ -130,8 +131,7 @@ def _fetch_known(name: str, known: Pretrained, archives: Path) -> tuple[Path, st
         return _fetch_repository(known.repository)
     path = archives / known.archive.file
     if path.is_file():
-        _check(path, known.archive.sha256)
-        return path, known.archive.sha256
+        return path, _checked(path, known.archive.sha256, said="expected")
     try:
         return _fetch_repository(known.repository)
     except CheckpointError as error:
@@ -149,13 +149,15 @@ def _fetch_archive(archive: Archive, path: Path) -> None:
     with urllib.request.urlopen(archive.url, timeout=30) as response, atomic_file(path) as file:
         while block := response.read(1 << 20):
             file.write(block)
-    _check(path, archive.sha256)
+    _checked(path, archive.sha256, said="expected")
 
 
-def _check(path: Path, expected: str) -> None:
+def _checked(path: Path, expected: str | None, *, said: str) -> str:
+    """A file's SHA-256; CheckpointError where another is known."""
     found = sha256(path)
-    if found != expected:
-        raise CheckpointError(f"{path}: its SHA-256 is {found}, expected {expected}: remove the file and fetch it again")
+    if expected not in (None, found):
+        raise CheckpointError(f"{path}: its SHA-256 is {found}, {said} {expected}: remove the file and fetch it again")
+    return found
 
 
 def _fetch_repository(repository: str) -> tuple[Path, str]:
@@ -168,7 +170,8 @@ def _fetch_repository(repository: str) -> tuple[Path, str]:
         files = {file.rfilename: file for file in info.siblings or []}
         wanted = _weights_among(files, repository)
         folder = _download(repository, [wanted, *_small_files_among(files)], revision=info.sha)
-        digest = sha256(folder / wanted)
+        remote = files[wanted].lfs
+        return folder, _checked(folder / wanted, remote and remote.sha256, said="the hub says")
     except CheckpointError:
         raise
     except Exception as error:  # huggingface_hub lets the errors of its HTTP library through, which it has changed twice
@@ -179,10 +182,6 @@ def _fetch_repository(repository: str) -> tuple[Path, str]:
             f"could not fetch {wanted} of https://huggingface.co/{repository} ({_reason(error)}); without a network, give"
             " the path of a folder or weight file in place of the name, or set HF_ENDPOINT to a mirror"
         ) from None
-    remote = files[wanted].lfs
-    if remote and remote.sha256 != digest:
-        raise CheckpointError(f"{folder / wanted}: its SHA-256 is {digest}, the hub says {remote.sha256}: remove it, try again")
-    return folder, digest
 
 
 _SMALL_FILES = (
@@ -237,10 +236,9 @@ def _cached(repository: str) -> tuple[Path, str] | None:
                 weights = newest.snapshot_path / _weights_among(names, repository)
             except CheckpointError:  # an earlier download was interrupted
                 return None
-            digest, expected = sha256(weights), weights.resolve().name
-            if len(expected) == len(digest) and expected != digest:  # the cache names large files by their hash
-                raise CheckpointError(f"{weights}: its SHA-256 is {digest}, the hub said {expected}: remove it, try again")
-            return newest.snapshot_path, digest
+            stored = weights.resolve().name  # the cache names large files by their hash
+            expected = stored if len(stored) == _SHA256_LETTERS else None
+            return newest.snapshot_path, _checked(weights, expected, said="the hub says")
     return None
 
 

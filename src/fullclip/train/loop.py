@@ -159,12 +159,14 @@ class _Loop:
                 outcome = train_step(self.model, batch, self.optimizer, world=self.world, device=self.device, bfloat16=bfloat16)
                 here = checkpoints.Progress(step=here.step + 1, position=batch.position, seconds=time.monotonic() - clock)
                 last = here.step == config.steps or self._time_is_up(here.seconds)
-                if here.step % config.log_every == 0 or last or here.step == 1:
-                    report.write(here, outcome, batch, rate)
-                if here.step % config.checkpoint_every == 0 or last or stop.is_set():
+                stopped = stop.is_set()  # read once: a Ctrl-C between saving and leaving counts for the next step
+                saves = here.step % config.checkpoint_every == 0 or last or stopped
+                if saves or here.step % config.log_every == 0 or here.step == 1:
+                    report.write(here, outcome, batch, rate)  # before saving: it refuses a loss that is no number
+                if saves:
                     saved = self._save(here)
-                if stop.is_set() and not last:
-                    raise Interrupted(saved, here.step)
+                    if stopped and not last:
+                        raise Interrupted(saved, here.step)
         return here
 
     def _time_is_up(self, seconds: float) -> bool:
