@@ -1,37 +1,48 @@
-"""The processes of a run: who I am, how many we are, and a gather that gradients flow through. The identity at size 1.
+"""The processes of a run: who I am, how many we are, and what we tell each other. Everything is the identity at size 1.
 
-The only file that talks to other processes.
+The only file that talks to other processes, beside the wrappers of `train/parallel.py`.
 """
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 import torch.distributed
 from jaxtyping import Float
 from torch import Tensor
 
+T = TypeVar("T")
+
 
 @dataclass(frozen=True, kw_only=True)
 class World:
-    """This process's place among all: 0 <= rank < size."""
+    """This process's place among all: 0 <= rank < size; `local_rank` counts within the machine, and picks the GPU."""
 
     rank: int
     size: int
+    local_rank: int = 0
 
     @classmethod
     def single(cls) -> "World":
         """A run of one process."""
         return cls(rank=0, size=1)
 
+    @property
+    def leads(self) -> bool:
+        """Whether this process writes what all share: logs, the model."""
+        return self.rank == 0
+
 
 def start() -> World:
     """Join the processes that torchrun started (RANK, WORLD_SIZE in the environment); alone where there is no torchrun."""
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
         return World.single()
-    torch.distributed.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
-    return World(rank=torch.distributed.get_rank(), size=torch.distributed.get_world_size())
+    # gloo beside nccl: what the host has to say (stop flags, positions) must not wait for the GPU
+    torch.distributed.init_process_group("cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo")
+    local = int(os.environ.get("LOCAL_RANK", "0"))
+    return World(rank=torch.distributed.get_rank(), size=torch.distributed.get_world_size(), local_rank=local)
 
 
 def stop(world: World) -> None:
@@ -49,12 +60,60 @@ class _Gather(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, rows: Tensor, world: World) -> Tensor:
         ctx.world = world
-        gathered = rows.new_empty(world.size * rows.shape[0], *rows.shape[1:])
-        torch.distributed.all_gather_into_tensor(gathered, rows.contiguous())
-        return gathered
+        return stack(rows, world).flatten(0, 1)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
-        total = gradients[0].contiguous().clone()
-        torch.distributed.all_reduce(total)
-        return total.chunk(ctx.world.size)[ctx.world.rank].contiguous(), None
+        return sum_own_rows(gradients[0], ctx.world), None
+
+
+@torch.no_grad()
+def stack(tensor: Tensor, world: World) -> Tensor:
+    """All processes' tensors of one shape, [size, *shape], in rank order; no gradient."""
+    if world.size == 1:
+        return tensor.detach()[None]
+    stacked = tensor.new_empty(world.size, *tensor.shape)
+    torch.distributed.all_gather(list(stacked), tensor.detach().contiguous())
+    return stacked
+
+
+@torch.no_grad()
+def sum_own_rows(rows: Float[Tensor, "global embed"], world: World) -> Float[Tensor, "local embed"]:
+    """The sum over processes of the rows that are this process's own: what `gather` does, backwards."""
+    if world.size == 1:
+        return rows
+    own = torch.empty_like(rows[: len(rows) // world.size])
+    torch.distributed.reduce_scatter(own, list(rows.contiguous().chunk(world.size)))
+    return own
+
+
+@torch.no_grad()
+def total(tensor: Tensor, world: World) -> Tensor:
+    """The sum of all processes' tensors; a new one, the same everywhere."""
+    summed = tensor.detach().clone()
+    if world.size > 1:
+        torch.distributed.all_reduce(summed)
+    return summed
+
+
+def agree(values: Sequence[float], world: World) -> list[float]:
+    """Elementwise the largest of what the processes say, so that all of them decide alike. On the host, not on the GPU."""
+    if world.size == 1:
+        return list(values)
+    told = torch.tensor(values, dtype=torch.float64)
+    torch.distributed.all_reduce(told, torch.distributed.ReduceOp.MAX)
+    return [float(value) for value in told]
+
+
+def everyones(value: T, world: World) -> list[T]:
+    """What every process says, in rank order; any picklable value of moderate size."""
+    if world.size == 1:
+        return [value]
+    told: list[Any] = [None] * world.size
+    torch.distributed.all_gather_object(told, value)
+    return told
+
+
+def wait_for_all(world: World) -> None:
+    """Go on when every process has come here."""
+    everyones(None, world)
