@@ -5,7 +5,8 @@ from dataclasses import replace
 from fullclip.core.config import override
 from fullclip.models.config import PRESETS
 from fullclip.preprocess.image import PreprocessConfig
-from fullclip.train.recipes import Run, demo
+from fullclip.train.config import Run
+from fullclip.train.recipes import demo
 
 SETTINGS = [
     "train.steps=8",

@@ -17,8 +17,8 @@ import fullclip
 from fullclip.core.distributed import World
 from fullclip.core.logs import read_metrics
 from fullclip.train import checkpoint as checkpoints
+from fullclip.train.config import Run
 from fullclip.train.loop import train
-from fullclip.train.recipes import Run
 from tiny import SETTINGS, tiny_run
 
 CPU = torch.device("cpu")

@@ -6,8 +6,8 @@ import pytest
 
 from fullclip.models.clip import build
 from fullclip.models.config import PRESETS
+from fullclip.train.config import OptimConfig
 from fullclip.train.optim import build_optimizer, learning_rate
-from fullclip.train.recipes import OptimConfig
 
 CONFIG = OptimConfig(learning_rate=0.01, beta2=0.98, epsilon=1e-6, weight_decay=0.2, warmup=10)
 

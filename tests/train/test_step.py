@@ -9,8 +9,8 @@ from fullclip.core.distributed import World
 from fullclip.core.types import Batch
 from fullclip.models.clip import build, initialize
 from fullclip.models.config import PRESETS
+from fullclip.train.config import OptimConfig
 from fullclip.train.optim import build_optimizer
-from fullclip.train.recipes import OptimConfig
 from fullclip.train.step import train_step
 
 CPU = torch.device("cpu")

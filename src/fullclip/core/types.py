@@ -39,14 +39,17 @@ class Sample:
 class Batch:
     """What a training step eats. `num_truncated` counts the texts that were cut to the context length.
 
-    `position` is where its loader stands after it: given back to the loader, the next batch follows.
+    `position` says, for each of this process's lanes (`data/order.py`), how many samples of each source it has taken; the
+    positions of all processes together, given back to a loader, let the next batch follow. `epoch` is how many times the
+    data have been gone through, in parts of one.
     """
 
     images: Float[Tensor, "batch 3 height width"]
     tokens: Int[Tensor, "batch context"]
     keys: tuple[str, ...]
     num_truncated: int = 0
-    position: Mapping[str, int] = field(default_factory=dict)
+    position: Mapping[int, tuple[int, ...]] = field(default_factory=dict)
+    epoch: float = 0.0
 
 
 @dataclass(frozen=True, kw_only=True)

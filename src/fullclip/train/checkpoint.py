@@ -13,7 +13,7 @@ from safetensors.torch import load_file, save_file
 from fullclip.core.config import from_dict, to_dict
 from fullclip.core.storage import atomic_file, atomic_folder
 from fullclip.models.clip import Clip
-from fullclip.train.recipes import Run
+from fullclip.train.config import Run
 
 _RUN_NAME = "run.json"
 # May differ between a run and its resumption. A limit of time moves the schedule, so that such a run is never repeated to

@@ -25,8 +25,8 @@ from fullclip.models.writing import write_checkpoint
 from fullclip.preprocess.image import train_transform
 from fullclip.preprocess.tokenizer import Tokenizer
 from fullclip.train import checkpoint as checkpoints
+from fullclip.train.config import Run
 from fullclip.train.optim import build_optimizer, learning_rate
-from fullclip.train.recipes import Run
 from fullclip.train.step import StepOutcome, has_bfloat16, train_step
 
 _SECONDS_BETWEEN_LINES = 15.0

@@ -5,7 +5,7 @@ import math
 import torch
 from torch import nn
 
-from fullclip.train.recipes import OptimConfig
+from fullclip.train.config import OptimConfig
 
 
 def build_optimizer(model: nn.Module, config: OptimConfig) -> torch.optim.AdamW:

@@ -1,103 +1,15 @@
 """A run is a function that returns its whole config. The paper's hyper-parameters are in its Tables 18 to 20."""
 
-import math
 from collections.abc import Callable
-from dataclasses import dataclass
 from importlib.resources import files
-from typing import Literal
 
 from fullclip.models.config import PRESETS, ClipConfig, ResNetConfig, TextConfig
-from fullclip.preprocess.image import CropConfig, PreprocessConfig
+from fullclip.preprocess.image import PreprocessConfig
+from fullclip.train.config import DataConfig, OptimConfig, Run, TrainConfig
 
 PAPER_PAIRS = 400_000_000  # WebImageText (section 2.2)
 PAPER_BATCH = 32_768
 PAPER_STEPS = 32 * PAPER_PAIRS // PAPER_BATCH  # 32 epochs
-
-
-@dataclass(frozen=True, kw_only=True)
-class DataConfig:
-    """shards: files, globs or folders. shuffle_size: pairs held in memory to be mixed."""
-
-    shards: tuple[str, ...] = ()
-    shuffle_size: int = 10_000
-    strict: bool = False
-    crop: CropConfig = CropConfig()
-
-    def __post_init__(self) -> None:
-        _at_least(1, {"data.shuffle_size": self.shuffle_size})
-
-
-@dataclass(frozen=True, kw_only=True)
-class OptimConfig:
-    """AdamW, decay on matrices only, linear warm-up, then a cosine to zero. warmup counts steps."""
-
-    learning_rate: float
-    beta1: float = 0.9
-    beta2: float
-    epsilon: float
-    weight_decay: float = 0.2
-    warmup: int = 2000
-
-    def __post_init__(self) -> None:
-        _at_least(0, {"optim.warmup": self.warmup, "optim.weight_decay": self.weight_decay})
-        for name, value, largest in (
-            ("learning_rate", self.learning_rate, math.inf),
-            ("beta1", self.beta1, 1.0),
-            ("beta2", self.beta2, 1.0),
-            ("epsilon", self.epsilon, math.inf),
-        ):
-            if not 0 < value < largest:
-                raise ValueError(f"optim.{name} is {value}: above 0 and below {largest}")
-
-
-@dataclass(frozen=True, kw_only=True)
-class TrainConfig:
-    """steps: of batch_size pairs each. minutes: a limit of wall-clock time; the schedule then follows whichever of steps
-    and time is further on, so that a slow machine still ends with a small learning rate. precision: what matrices are
-    multiplied in; "auto" is bfloat16 where the processor does it in hardware. keep: how many checkpoints stay.
-    """
-
-    steps: int
-    batch_size: int
-    seed: int = 0
-    checkpoint_every: int = 1000
-    log_every: int = 10
-    keep: int = 3
-    minutes: float | None = None
-    precision: Literal["auto", "float32", "bfloat16"] = "auto"
-    checkpoint_image_tower: bool = False
-    checkpoint_text_tower: bool = False
-
-    def __post_init__(self) -> None:
-        counts = {
-            "steps": self.steps,
-            "checkpoint_every": self.checkpoint_every,
-            "log_every": self.log_every,
-            "keep": self.keep,
-        }
-        _at_least(1, {f"train.{name}": value for name, value in counts.items()})
-        _at_least(0, {"train.seed": self.seed})
-        if self.batch_size < 2:
-            raise ValueError(f"train.batch_size is {self.batch_size}: a contrastive loss needs at least 2 pairs")
-        if self.minutes is not None and not self.minutes > 0:
-            raise ValueError(f"train.minutes is {self.minutes}: above 0, or none for no limit")
-
-
-def _at_least(least: int, settings: dict[str, int | float]) -> None:
-    for name, value in settings.items():
-        if not value >= least:
-            raise ValueError(f"{name} is {value}: at least {least}")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Run:
-    """Everything that decides a training run's outcome."""
-
-    model: ClipConfig
-    data: DataConfig
-    optim: OptimConfig
-    train: TrainConfig
-    preprocess: PreprocessConfig
 
 
 def demo() -> Run:
