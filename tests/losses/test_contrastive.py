@@ -5,6 +5,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+import formulas
 import processes
 from fullclip import losses
 from fullclip.core.distributed import World
@@ -76,20 +77,20 @@ def test_softmax_survives_logits_whose_exponential_does_not_fit():
 
 @pytest.mark.dist
 @pytest.mark.parametrize("size", [2, 4])
-def test_the_average_over_processes_is_one_big_batch(size):
-    image, text = (rows.requires_grad_() for rows in random_rows(size))
-    scale = torch.tensor(14.0, dtype=torch.float64, requires_grad=True)
-    answers = processes.run(processes.softmax_work, size, image.detach().numpy(), text.detach().numpy(), scale.item())
-    loss = losses.softmax(Features(image=image, text=text, scale=scale), ALONE)
-    loss.backward()
-
-    def mean(name):
-        return np.mean([answer[name] for answer in answers])
-
-    def joined(name):
-        return np.concatenate([answer[name] for answer in answers]) / size
-
-    np.testing.assert_allclose(mean("loss"), loss.item(), rtol=1e-12)
-    np.testing.assert_allclose(mean("scale"), scale.grad.item(), rtol=1e-12, atol=1e-14)
-    np.testing.assert_allclose(joined("image"), image.grad, rtol=1e-12, atol=1e-14)
-    np.testing.assert_allclose(joined("text"), text.grad, rtol=1e-12, atol=1e-14)
+@pytest.mark.parametrize(
+    "loss", [formulas.softmax, formulas.tiled_softmax, formulas.sigmoid, formulas.distillation], ids=lambda loss: loss.__name__
+)
+def test_the_average_over_processes_is_one_big_batch(loss, size):
+    rows, numbers = formulas.rows(size, 4 * size, 5), {"scale": 14.0}
+    if loss is formulas.sigmoid:
+        numbers["bias"] = -3.0
+    if loss is formulas.distillation:
+        rows |= {f"teacher_{name}": array for name, array in formulas.rows(9, 4 * size, 7).items()}
+        numbers["teacher_scale"] = 9.0
+    answers = processes.run(processes.loss_work, size, loss, rows, numbers, [1.0] * size)
+    whole = formulas.answer(loss, formulas.as_leaves(rows, numbers))
+    assert all(answer.keys() == whole.keys() for answer in answers)
+    for name, expected in whole.items():
+        found = [answer[name] for answer in answers]
+        average = np.concatenate(found) / size if expected.ndim else np.mean(found)
+        np.testing.assert_allclose(average, expected, rtol=1e-11, atol=1e-14, err_msg=name)

@@ -1,4 +1,4 @@
-"""Contrastive losses: features of both sides in, one scalar out. Knows nothing of models, optimizers or ranks."""
+"""CLIP's loss on a whole matrix of similarities: plain, and what the tiled one has to equal."""
 
 import torch
 import torch.nn.functional as F
