@@ -16,9 +16,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from fullclip import losses
-from fullclip.core.distributed import World, gather, start, stop
-from fullclip.core.types import Features
+import formulas
+from fullclip.core.distributed import ToldElsewhereError, World, gather, start, stop, together
 
 _SECONDS = 60
 
@@ -32,13 +31,13 @@ def run(work: Callable[..., Any], size: int, *arguments: Any) -> list[Any]:
     ends, processes = [], []
     for rank in range(size):
         ours, theirs = context.Pipe(duplex=False)
-        process = context.Process(target=_process, args=(theirs, rank, size, port, work, arguments), daemon=True)
+        process = context.Process(target=_process, args=(theirs, rank, size, port, work, arguments))
         process.start()
         theirs.close()
         ends.append(ours)
         processes.append(process)
     try:
-        answers = [end.recv() if end.poll(_SECONDS) else "no answer" for end in ends]
+        answers = [_answer(end) for end in ends]
     finally:
         for process, end in zip(processes, ends, strict=True):
             process.join(5)
@@ -47,9 +46,23 @@ def run(work: Callable[..., Any], size: int, *arguments: Any) -> list[Any]:
             process.close()
             end.close()
     for answer in answers:
-        if isinstance(answer, str):
-            raise AssertionError(answer)
+        if isinstance(answer, Failed):
+            raise AssertionError(answer.text)
     return answers
+
+
+class Failed:
+    """What went wrong in a process."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+
+
+def _answer(end: Connection) -> Any:
+    try:
+        return end.recv() if end.poll(_SECONDS) else Failed("no answer")
+    except EOFError:
+        return Failed("the process ended without an answer")
 
 
 @cache
@@ -69,7 +82,7 @@ def _process(end: Connection, rank: int, size: int, port: int, work: Callable[..
         stop(world)
         end.send(answer)
     except Exception:
-        end.send(traceback.format_exc())
+        end.send(Failed(traceback.format_exc()))
 
 
 def own_rows(rows: Tensor, world: World) -> Tensor:
@@ -85,10 +98,25 @@ def gather_work(world: World, rows: Any, weights: Any) -> dict[str, Any]:
     return {"rank": world.rank, "size": world.size, "gathered": gathered.detach().numpy(), "gradient": own.grad.numpy()}
 
 
-def softmax_work(world: World, images: Any, texts: Any, scale: float) -> dict[str, Any]:
-    """The softmax loss of this process's rows, and its gradients."""
-    image, text = own_rows(torch.from_numpy(images), world), own_rows(torch.from_numpy(texts), world)
-    factor = torch.tensor(scale, dtype=image.dtype, requires_grad=True)
-    loss = losses.softmax(Features(image=image, text=text, scale=factor), world)
-    loss.backward()
-    return {"loss": loss.item(), "image": image.grad.numpy(), "text": text.grad.numpy(), "scale": factor.grad.item()}
+def loss_work(
+    world: World, loss: Callable[[dict[str, Tensor], World], Tensor], rows: Any, numbers: Any, upstream: Any
+) -> dict[str, Any]:
+    """A loss of this process's rows, times this process's upstream factor; its value and gradients. See `formulas`."""
+    leaves = {name: own_rows(torch.from_numpy(array), world) for name, array in rows.items()}
+    leaves |= {name: torch.tensor(number, dtype=torch.float64, requires_grad=True) for name, number in numbers.items()}
+    found = formulas.answer(loss, leaves, world, upstream[world.rank])
+    return {name: tensor.numpy() for name, tensor in found.items()}
+
+
+def together_work(world: World, failing: tuple[int, ...]) -> str:
+    """What `together` gives or raises where some processes fail."""
+
+    def action() -> str:
+        if world.rank in failing:
+            raise ValueError(f"no disk at {world.rank}")
+        return f"rank {world.rank}"
+
+    try:
+        return together(action, world)
+    except (ValueError, ToldElsewhereError) as error:
+        return str(error)

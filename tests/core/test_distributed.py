@@ -38,3 +38,15 @@ def test_gather_and_its_gradient(size):
     for answer in answers:
         np.testing.assert_array_equal(answer["gathered"], rows)
     np.testing.assert_allclose(np.concatenate([answer["gradient"] for answer in answers]), whole.grad, rtol=1e-14)
+
+
+@pytest.mark.dist
+@pytest.mark.parametrize("failing", [(), (1,), (0, 2), (2,)])
+def test_where_one_fails_all_end_and_one_says_why(failing):
+    answers = processes.run(processes.together_work, 3, failing)
+    if not failing:
+        assert answers == ["rank 0", "rank 1", "rank 2"]
+        return
+    told = [f"process {failing[0]} cannot go on"] * 3
+    told[failing[0]] = f"no disk at {failing[0]}"
+    assert answers == told

@@ -4,9 +4,10 @@ The only file that talks to other processes, beside the wrappers of `train/paral
 """
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from datetime import timedelta
+from typing import Any, TypeVar, cast
 
 import torch
 import torch.distributed
@@ -14,6 +15,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 T = TypeVar("T")
+
+# Others wait while one looks through shards or fetches a checkpoint; a process that is gone is noticed at once all the same.
+_PATIENCE = timedelta(hours=2)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,7 +44,8 @@ def start() -> World:
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
         return World.single()
     # gloo beside nccl: what the host has to say (stop flags, positions) must not wait for the GPU
-    torch.distributed.init_process_group("cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo")
+    backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
+    torch.distributed.init_process_group(backend, timeout=_PATIENCE)
     local = int(os.environ.get("LOCAL_RANK", "0"))
     return World(rank=torch.distributed.get_rank(), size=torch.distributed.get_world_size(), local_rank=local)
 
@@ -96,6 +101,15 @@ def total(tensor: Tensor, world: World) -> Tensor:
     return summed
 
 
+@torch.no_grad()
+def largest(tensor: Tensor, world: World) -> Tensor:
+    """Elementwise the largest of all processes' tensors; a new one, the same everywhere."""
+    found = tensor.detach().clone()
+    if world.size > 1:
+        torch.distributed.all_reduce(found, torch.distributed.ReduceOp.MAX)
+    return found
+
+
 def agree(values: Sequence[float], world: World) -> list[float]:
     """Elementwise the largest of what the processes say, so that all of them decide alike. On the host, not on the GPU."""
     if world.size == 1:
@@ -112,6 +126,32 @@ def everyones(value: T, world: World) -> list[T]:
     told: list[Any] = [None] * world.size
     torch.distributed.all_gather_object(told, value)
     return told
+
+
+class ToldElsewhereError(Exception):
+    """Another process cannot go on, and says why; this one has nothing to add."""
+
+
+def together(action: Callable[[], T], world: World) -> T:
+    """What `action`, which talks to no other process, gives here; where it fails in any process, all end: the first of them
+    with its error, the rest with ToldElsewhereError.
+    """
+    result, error = None, None
+    try:
+        result = action()
+    except (ValueError, OSError, ImportError) as raised:
+        error = raised
+    failed = [rank for rank, fails in enumerate(everyones(error is not None, world)) if fails]
+    if error is not None and failed[0] == world.rank:
+        raise error
+    if failed:
+        raise ToldElsewhereError(f"process {failed[0]} cannot go on")
+    return cast(T, result)
+
+
+def on_leader(action: Callable[[], T], world: World) -> T:
+    """What `action` gives on the leading process, told to all; where it fails, all end as with `together`."""
+    return cast(T, everyones(together(lambda: action() if world.leads else None, world), world)[0])
 
 
 def wait_for_all(world: World) -> None:

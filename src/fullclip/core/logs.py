@@ -8,34 +8,44 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, TypeVar
 
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, TextColumn, TimeRemainingColumn
 from tensorboardX import SummaryWriter
 
+from fullclip.core.say import stderr
 from fullclip.core.storage import atomic_file
 
 T = TypeVar("T")
 
 
-def stderr() -> Console:
-    """The console for logs and bars; results go to stdout."""
-    return Console(stderr=True)
-
-
 class MetricsLog:
     """Numbers of a run by step: `metrics.jsonl` (one object a line) and TensorBoard events, both in `folder`.
 
-    `keep_until`: on resuming, lines of later steps are dropped, so that the file holds one curve.
+    `keep_until`: on resuming, lines of later steps are dropped, so that the file holds one curve; events stay.
     """
 
     def __init__(self, folder: Path, *, keep_until: int = 0) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
-        path = folder / "metrics.jsonl"
-        kept = [line for line in read_metrics(path) if line["step"] <= keep_until] if path.exists() else []
+        self._folder = folder
+        self._open(keep_until)
+
+    def _open(self, keep_until: int) -> None:
+        self._folder.mkdir(parents=True, exist_ok=True)
+        path = self._folder / "metrics.jsonl"
+        lines = read_metrics(path) if path.exists() else []
         with atomic_file(path, "w") as file:
-            file.writelines(json.dumps(line) + "\n" for line in kept)
+            file.writelines(json.dumps(line) + "\n" for line in lines if line["step"] <= keep_until or "event" in line)
         self._file = path.open("a", encoding="utf-8")
-        self._events = SummaryWriter(str(folder / "tensorboard"), purge_step=keep_until + 1)
+        self._events = SummaryWriter(str(self._folder / "tensorboard"), purge_step=keep_until + 1)
+
+    def go_back(self, step: int) -> None:
+        """Drop the lines behind `step`: the run goes on from there."""
+        self._file.close()
+        self._events.close()
+        self._open(step)
+
+    def event(self, step: int, event: str, **facts: int | float | str) -> None:
+        """Something that happened at `step`: a line of its own."""
+        self._file.write(json.dumps({"step": step, "event": event, **facts}) + "\n")
+        self._file.flush()
 
     def write(self, step: int, metrics: dict[str, float]) -> None:
         """Append the numbers of one step, and flush them so that a killed run has lost none."""
@@ -43,7 +53,8 @@ class MetricsLog:
         self._file.write(json.dumps({"step": step, **plain}) + "\n")
         self._file.flush()
         for name, value in metrics.items():
-            self._events.add_scalar(name, value, step)
+            if math.isfinite(value):
+                self._events.add_scalar(name, value, step)
 
     def __enter__(self) -> "MetricsLog":
         return self
@@ -60,7 +71,7 @@ def read_metrics(path: Path) -> list[dict[str, Any]]:
         try:
             line = json.loads(text)
         except json.JSONDecodeError:
-            break  # only the last line can be torn: each is flushed whole before the next begins
+            continue  # the last line of a killed run may be torn
         if not isinstance(line, dict) or "step" not in line:
             raise ValueError(f"{path}: {text[:40]!r} is no line of a run's metrics; move the file away")
         lines.append(line)

@@ -1,21 +1,29 @@
 """Files wherever they are: local paths, s3://, https:// through fsspec; atomic writes, hashes, the cache folder.
 
-A path is a string; what has a scheme is fsspec's, everything else is a local path.
+A path is a string; what has a scheme is fsspec's, everything else is a local path. Remote reads are tried again
+(`core/remote.py`).
 """
 
 import errno
 import hashlib
 import os
+import re
 import shutil
+import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 from typing import IO, Any
 
 import fsspec
 
+from fullclip.core.remote import filesystem_of, open_remote, patiently, read_remote, remote_info
+
 _NEARLY_FULL = 64 << 10
+_RANGE = re.compile(r"\{(\d+)\.\.(\d+)\}")
 
 
 def is_remote(path: str) -> bool:
@@ -23,45 +31,112 @@ def is_remote(path: str) -> bool:
 
 
 def is_folder(path: str) -> bool:
-    filesystem, root = fsspec.core.url_to_fs(path)
-    return bool(filesystem.isdir(root))
+    """Whether files lie below `path`; never for https://, which cannot list."""
+    if _is_http(path):
+        return False
+    filesystem, root = filesystem_of(path)
+    return patiently(lambda: bool(filesystem.isdir(root)), path)
 
 
 def open_file(path: str, mode: str = "rb") -> Any:
     """Open `path` for reading or writing, as `open` does; FileNotFoundError names the whole path.
 
-    A local file is an IO[Any]; fsspec's remote files read and seek like one, without being one.
+    A local file is an IO[Any]; a remote one reads and seeks like one, without being one.
     """
+    if not is_remote(path):
+        return open(path, mode)
+    return open_remote(path) if mode == "rb" else fsspec.open(path, mode).open()
+
+
+@dataclass(frozen=True, kw_only=True)
+class FileInfo:
+    """`num_bytes` is None where a web server does not tell; `version` changes when the file does."""
+
+    num_bytes: int | None
+    version: str
+
+
+def file_info(path: str) -> FileInfo:
+    """Size and version of a file, without reading it; FileNotFoundError where there is none."""
+    if not is_remote(path):
+        found = Path(path).stat()
+        return FileInfo(num_bytes=found.st_size, version=str(found.st_mtime_ns))
+    info = remote_info(path)
+    marks = ("ETag", "etag", "LastModified", "Last-Modified", "mtime", "created")
+    return FileInfo(num_bytes=info["size"], version=" ".join(str(info[mark]) for mark in marks if mark in info))
+
+
+def read_range(path: str, start: int, end: int) -> bytes:
+    """The bytes from `start` up to `end`, or to the file's end where that comes first."""
     if is_remote(path):
-        return fsspec.open(path, mode).open()
-    return open(path, mode)
+        return read_remote(path, start, end)
+    with open(path, "rb", buffering=0) as file:
+        return os.pread(file.fileno(), end - start, start)
 
 
 def expand(patterns: Sequence[str], *, suffix: str) -> list[str]:
-    """Every file meant by `patterns` (files, globs, folders), in order, without repetition.
+    """Every file meant by `patterns` (files, globs, folders, ranges such as {000..123}), in order, without repetition.
 
-    Globs and folders give the names that end with `suffix`; a file may have any name. Local paths come back absolute. A
-    pattern that matches nothing is a ValueError.
+    Globs and folders give the names that end with `suffix`; a file may have any name. https:// takes files and ranges only,
+    since it cannot list. Local paths come back absolute. A pattern that matches nothing is a ValueError.
     """
     found: dict[str, None] = {}
     for pattern in patterns:
-        matches = _expand_one(pattern, suffix)
-        if not matches:
-            raise ValueError(f"no {suffix} files match {pattern!r}; give a file, a folder or a glob such as data/*{suffix}")
-        found.update(dict.fromkeys(matches))
+        for single in _ranges(pattern):
+            matches = _expand_one(single, suffix, is_listed=single != pattern)
+            if not matches:
+                advice = f"give a file, a folder, a glob such as data/*{suffix} or a range such as data/{{000..123}}{suffix}"
+                raise ValueError(f"no {suffix} files match {single!r}; {advice}")
+            found.update(dict.fromkeys(matches))
     return list(found)
 
 
-def _expand_one(pattern: str, suffix: str) -> list[str]:
+def _ranges(pattern: str) -> list[str]:
+    """The pattern for each number of its ranges; numbers are as wide as the range's first."""
+    if not _RANGE.search(pattern) or (not is_remote(pattern) and Path(pattern).exists()):
+        return [pattern]
+    texts = _RANGE.split(pattern)  # text, first, last, text, first, last, text
+    numbers = []
+    for first, last in zip(texts[1::3], texts[2::3], strict=True):
+        if int(last) < int(first):
+            raise ValueError(f"{pattern}: the range {{{first}..{last}}} goes down; write the smaller number first")
+        numbers.append([f"{number:0{len(first)}d}" for number in range(int(first), int(last) + 1)])
+    return [
+        "".join(text + number for text, number in zip(texts[::3], (*chosen, ""), strict=True)) for chosen in product(*numbers)
+    ]
+
+
+def _expand_one(pattern: str, suffix: str, *, is_listed: bool) -> list[str]:
+    """The files of a pattern without ranges; those that a range lists one by one are not looked for in a remote store."""
+    is_glob = any(character in pattern for character in "*?[")
+    if is_remote(pattern) and is_listed and not is_glob:
+        return [pattern]
+    if _is_http(pattern):
+        return [pattern] if _exists(pattern) else []
     # url_to_fs makes a local path absolute, so that a file found by two patterns is known as one
-    filesystem, root = fsspec.core.url_to_fs(pattern)
-    if any(character in pattern for character in "*?[") and not filesystem.exists(root):
-        matches = [path for path in filesystem.glob(root) if path.endswith(suffix)]
-    elif filesystem.isdir(root):
-        matches = [path for path in filesystem.ls(root, detail=False) if path.endswith(suffix)]
+    filesystem, root = filesystem_of(pattern)
+    if is_glob and not _exists(pattern):
+        matches = [path for path in patiently(lambda: filesystem.glob(root), pattern) if path.endswith(suffix)]
+    elif is_folder(pattern):
+        listed = patiently(lambda: filesystem.ls(root, detail=False), pattern)
+        matches = [path for path in listed if path.endswith(suffix)]
     else:
-        matches = [root] if filesystem.exists(root) else []
+        matches = [root] if _exists(pattern) else []
     return sorted(filesystem.unstrip_protocol(match) if is_remote(pattern) else match for match in matches)
+
+
+def _is_http(path: str) -> bool:
+    return path.startswith(("http://", "https://"))
+
+
+def _exists(path: str) -> bool:
+    if not is_remote(path):
+        return Path(path).exists()
+    try:
+        remote_info(path)
+    except FileNotFoundError:
+        return False
+    return True
 
 
 def sha256(path: str | Path) -> str:
@@ -86,7 +161,7 @@ def atomic_file(path: str | Path, mode: str = "wb") -> Iterator[IO[Any]]:
             os.fsync(file.fileno())
         os.replace(temporary, path)
     except Exception:
-        _complain_of_a_full_disk(path)
+        complain_of_a_full_disk(path)
         raise
     finally:
         temporary.unlink(missing_ok=True)
@@ -102,19 +177,22 @@ def atomic_folder(path: str | Path) -> Iterator[Path]:
         temporary.chmod(0o755)  # mkdtemp gives 0700, which would hide the finished folder from other users
         yield temporary
         for file in temporary.rglob("*"):
-            _fsync(file)
+            fsync(file)
         _swap(temporary, path)
-        _fsync(path.parent)
+        fsync(path.parent)
     except Exception:
-        _complain_of_a_full_disk(path)
+        complain_of_a_full_disk(path)
         raise
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
-def _complain_of_a_full_disk(path: Path) -> None:
-    """Libraries that write files say in many ways that they could not; where the disk is full, that is what matters."""
-    if shutil.disk_usage(path.parent).free < _NEARLY_FULL:
+def complain_of_a_full_disk(path: Path) -> None:
+    """OSError in place of the error being handled, where the disk is full: libraries that write files say in many ways that
+    they could not, and this is what matters.
+    """
+    said = str(sys.exc_info()[1])
+    if os.strerror(errno.ENOSPC) in said or shutil.disk_usage(path.parent).free < _NEARLY_FULL:
         raise OSError(errno.ENOSPC, "no space left on the disk; what was there before is whole", str(path)) from None
 
 
@@ -132,7 +210,8 @@ def _swap(new: Path, path: Path) -> None:
     shutil.rmtree(old)
 
 
-def _fsync(path: Path) -> None:
+def fsync(path: Path) -> None:
+    """Have a file's or a folder's content on the disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
