@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
+import torch
 from PIL import Image
 
 from fullclip.core.types import Pair
@@ -56,3 +57,12 @@ def write_tar(path: Path, files: Iterable[tuple[str, bytes]], *, format: int = t
             member.size = len(data)
             tar.addfile(member, io.BytesIO(data))
     return str(path)
+
+
+def pixels(image: Image.Image, random: np.random.Generator) -> torch.Tensor:
+    """A transform whose result shows the image and the chance it was given. Here, where decoding processes find it."""
+    return torch.from_numpy(random.normal(size=(3, 1, 1))).float() + grey(image)
+
+
+def grey(image: Image.Image) -> torch.Tensor:
+    return torch.tensor(list(image.convert("L").tobytes()), dtype=torch.float32).reshape(1, 6, 8)

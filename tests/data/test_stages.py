@@ -1,55 +1,12 @@
 import threading
 import time
-from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from itertools import count, islice
 
-import numpy as np
 import pytest
 from hypothesis import given, strategies as st
 
-from fullclip.data.stages import batches, map_ahead, shuffle
-
-
-def shuffled(items, *, size, seed=0):
-    return list(shuffle(items, size=size, random=np.random.default_rng(seed)))
-
-
-@given(items=st.lists(st.integers()), size=st.integers(1, 20))
-def test_shuffle_gives_every_item_once(items, size):
-    assert Counter(shuffled(items, size=size)) == Counter(items)
-
-
-def test_shuffle_follows_its_seed():
-    items = list(range(100))
-    assert shuffled(items, size=20) == shuffled(items, size=20)
-    assert len({tuple(shuffled(items, size=20, seed=seed)) for seed in range(10)}) == 10
-
-
-def test_shuffling_one_at_a_time_is_no_shuffling():
-    assert shuffled(range(10), size=1) == list(range(10))
-
-
-@given(st.integers(1, 12))
-def test_shuffle_holds_no_more_than_its_size(size):
-    taken = 0
-
-    def source():
-        nonlocal taken
-        for i in range(1, 51):
-            taken = i
-            yield i
-
-    for given_out, _ in enumerate(shuffle(source(), size=size, random=np.random.default_rng(0))):
-        assert taken - given_out <= size
-
-
-def test_every_order_is_about_equally_likely():
-    """Chi-squared over the 6 orders of 3 items in 6,000 draws: below 20.5 in 99.9% of cases (5 degrees of freedom)."""
-    random = np.random.default_rng(0)
-    orders = Counter(tuple(shuffle(range(3), size=3, random=random)) for _ in range(6000))
-    assert sum((orders[order] - 1000) ** 2 / 1000 for order in orders) < 20.5
-    assert len(orders) == 6
+from fullclip.data.stages import batches, map_ahead
 
 
 @given(items=st.lists(st.integers(), max_size=30), ahead=st.integers(0, 9))

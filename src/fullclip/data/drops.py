@@ -30,6 +30,13 @@ class Drops:
         if len(examples) < self.num_examples:
             examples.append(name)
 
+    def merge(self, others: "Drops") -> None:
+        """Count what another process, or a step before, has left out."""
+        self.counts.update(others.counts)
+        for reason, names in others.examples.items():
+            examples = self.examples.setdefault(reason, [])
+            examples += names[: self.num_examples - len(examples)]
+
     def report(self) -> dict[str, Any]:
         """{reason: {"count": how many, "examples": the first of them}}, the most frequent first."""
         return {reason: {"count": count, "examples": self.examples[reason]} for reason, count in self.counts.most_common()}

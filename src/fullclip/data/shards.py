@@ -1,12 +1,12 @@
 """Tar shards in WebDataset's layout: pairs in, shards and an index out, and back. Knows nothing of decoding or models.
 
 A key's files stand together: `<key>.jpg|png|webp|gif|bmp|tif` beside `<key>.json` ({"captions": [...], ...}) or
-`<key>.txt` (one caption). `index.json` lists the shards with their counts, sizes and SHA-256.
+`<key>.txt` (one caption). `index.json` lists the shards with their counts, sizes and SHA-256; `000000.offsets.npy` beside
+000000.tar says where each pair begins.
 """
 
 import io
 import json
-import os
 import tarfile
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -14,14 +14,16 @@ from itertools import islice
 from pathlib import Path
 from typing import IO, Any
 
+import numpy as np
+
 from fullclip.core.config import from_dict, to_dict
 from fullclip.core.storage import atomic_file, expand, open_file, sha256
 from fullclip.core.types import Pair
 from fullclip.data.drops import Drops
+from fullclip.data.groups import Files, Grouping, Table, save_table, sidecar
 from fullclip.preprocess.image import IMAGE_EXTENSIONS, image_extension, is_image
 
 INDEX_NAME = "index.json"
-_BLOCK = tarfile.BLOCKSIZE
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,8 +63,11 @@ def write_shards(pairs: Iterable[Pair], folder: str | Path, *, pairs_per_shard: 
     while chunk := list(islice(pairs, pairs_per_shard)):
         path = folder / f"{len(shards):06d}.tar"
         with atomic_file(path) as file:
-            _write_tar(chunk, file)
-        shards.append(ShardInfo(name=path.name, num_pairs=len(chunk), num_bytes=path.stat().st_size, sha256=sha256(path)))
+            offsets = _write_tar(chunk, file)
+        table = Table(num_bytes=path.stat().st_size, offsets=np.array(offsets, dtype=np.int64))
+        with atomic_file(sidecar(str(path))) as file:
+            save_table(table, file)
+        shards.append(ShardInfo(name=path.name, num_pairs=len(chunk), num_bytes=table.num_bytes, sha256=sha256(path)))
     if not shards:
         raise ValueError("there is no pair to write; with --strict the first thing that was left out is an error")
     index = Index(shards=tuple(shards))
@@ -71,19 +76,22 @@ def write_shards(pairs: Iterable[Pair], folder: str | Path, *, pairs_per_shard: 
     return index
 
 
-def _write_tar(pairs: list[Pair], file: IO[bytes]) -> None:
-    seen: set[str] = set()
+def _write_tar(pairs: list[Pair], file: IO[bytes]) -> list[int]:
+    """Where each pair begins, and where the last ends."""
+    seen, offsets = set[str](), list[int]()
     with tarfile.open(fileobj=file, mode="w", format=tarfile.GNU_FORMAT) as tar:
         for pair in pairs:
             if not pair.key or "." in pair.key or "/" in pair.key or pair.key in seen:
                 problem = "appears twice in a shard" if pair.key in seen else "must have neither dot nor slash"
                 raise ValueError(f"key {pair.key!r} {problem}")
             seen.add(pair.key)
+            offsets.append(tar.offset)
             _add(tar, f"{pair.key}.{image_extension(pair.image, name=pair.key)}", pair.image)
             fields = {"captions": [], **pair.meta} | {"captions": list(pair.texts)}
             text = json.dumps(fields, ensure_ascii=False, separators=(",", ":"), default=str)
             # A lone surrogate has no UTF-8; as a backslash escape it is JSON, and comes back.
             _add(tar, f"{pair.key}.json", text.encode("utf-8", "backslashreplace"))
+        return [*offsets, tar.offset]
 
 
 def _add(tar: tarfile.TarFile, name: str, data: bytes) -> None:
@@ -108,10 +116,16 @@ def read_index(folder: str) -> Index | None:
 
 
 def find_shards(patterns: Iterable[str]) -> list[str]:
-    """All shards that files, globs and folders name; a folder's order is its index's. ValueError where one is missing."""
+    """All shards that files, globs, folders and ranges ({000..123}) name; a folder's order is its index's.
+
+    ValueError where one is missing. A folder on the web has to have an index, since nothing else tells what is in it.
+    """
     found: dict[str, None] = {}
     for pattern in patterns:
         index = None if pattern.endswith(".tar") else read_index(pattern)
+        if index is not None and pattern.startswith(("http://", "https://")):
+            found.update(dict.fromkeys(f"{pattern.rstrip('/')}/{shard.name}" for shard in index.shards))
+            continue
         paths = expand([pattern], suffix=".tar")
         if index is not None:
             by_name = {path.rpartition("/")[2]: path for path in paths}
@@ -126,82 +140,43 @@ def find_shards(patterns: Iterable[str]) -> list[str]:
 def read_shard(path: str, drops: Drops) -> Iterator[Pair]:
     """The pairs of one shard in order. A sample without image or text, broken JSON and a torn tar go to `drops`."""
     for key, files in _samples(path, drops):
-        pair = _pair(key, files, f"{path}:{key}", drops)
-        if pair is not None:
+        pair = pair_of(key, files)
+        if isinstance(pair, Pair):
             yield pair
+        else:
+            drops.drop(pair, f"{path}:{key}")
 
 
 def _samples(path: str, drops: Drops) -> Iterator[tuple[str, dict[str, bytes]]]:
     """(key, {extension: bytes}) for each run of files that share a folder and a key; a second file of a kind begins anew."""
-    current, files = ("", ""), dict[str, bytes]()
-    for name, data in _members(path, drops):
-        folder, _, file_name = name.rpartition("/")
-        key, _, extension = file_name.partition(".")
-        extension = extension.lower()
-        if (folder, key) != current or extension in files:
-            if files:
-                yield current[1], files
-            current, files = (folder, key), {}
-        files[extension] = data
+    grouping, current, files = Grouping(), "", dict[str, bytes]()
+    with open_file(path) as opened:
+        members = Files(opened)
+        for member, content in members:
+            begins, key, extension = grouping.split(member.name)
+            if begins and files:
+                yield current, files
+                files = {}
+            current, files[extension] = key, content
     if files:
-        yield current[1], files
+        yield current, files
+    if members.torn_at is not None:
+        drops.drop("torn shard", f"{path} from byte {members.torn_at:,}")
 
 
-def _members(path: str, drops: Drops) -> Iterator[tuple[str, bytes]]:
-    """(name, bytes) of each file in a tar. What `tarfile` would pass over in silence is reported: a damaged header, a cut
-    between two files, and zeros where the beginning should be.
-    """
-    with open_file(path) as file:
-        num_bytes, offset = file.seek(0, os.SEEK_END), 0
-        file.seek(0)
-        try:
-            with tarfile.open(fileobj=file, mode="r:") as tar:
-                for member in tar:
-                    if member.size > num_bytes or tar.offset <= offset:  # forged: would take all memory, or never end
-                        raise tarfile.ReadError("impossible size")
-                    if member.isfile():
-                        data = tar.extractfile(member)
-                        assert data is not None
-                        content = data.read()
-                        if len(content) != member.size:
-                            raise tarfile.ReadError("unexpected end of data")
-                        yield member.name, content
-                    offset = tar.offset
-            whole = _ends_well(file, offset)
-        # what tarfile raises for forged headers
-        except (tarfile.TarError, EOFError, ValueError, ArithmeticError, RecursionError, MemoryError):
-            whole = False
-    if not whole:
-        drops.drop("torn shard", f"{path} from byte {offset:,}")
-
-
-def _ends_well(file: Any, offset: int) -> bool:
-    """Whether nothing but the end mark, at least one block of zeros, follows."""
-    file.seek(offset)
-    num_bytes = 0
-    while block := file.read(1 << 20):
-        num_bytes += len(block)
-        if block.count(0) != len(block):
-            return False
-    return num_bytes >= _BLOCK
-
-
-def _pair(key: str, files: dict[str, bytes], name: str, drops: Drops) -> Pair | None:
+def pair_of(key: str, files: dict[str, bytes]) -> Pair | str:
+    """The pair in a sample's files, {extension: bytes}, or the reason why there is none."""
     image = next((files[extension] for extension in IMAGE_EXTENSIONS if extension in files), None)
     if image is None:
-        drops.drop("sample without image", name)
-        return None
+        return "sample without image"
     if not is_image(image):
-        drops.drop("not an image", name)
-        return None
+        return "not an image"
     found = _meta_and_texts(files)
     if found is None:
-        drops.drop("broken text", name)
-        return None
+        return "broken text"
     meta, texts = found
     if not texts:
-        drops.drop("sample without text", name)
-        return None
+        return "sample without text"
     rest = {field: value for field, value in meta.items() if field not in ("captions", "caption")}
     return Pair(key=key, image=image, texts=texts, meta=rest)
 

@@ -1,4 +1,4 @@
-"""Steps of the data's way, as generators that can stand in a row. All chance comes in as a generator or a seed."""
+"""Steps of the data's way, as generators that can stand in a row."""
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -6,27 +6,8 @@ from concurrent.futures import Executor, Future
 from itertools import islice
 from typing import TypeVar
 
-import numpy as np
-
 A = TypeVar("A")
 B = TypeVar("B")
-
-
-def shuffle(items: Iterable[A], *, size: int, random: np.random.Generator) -> Iterator[A]:
-    """`items` in a random order, as far as `size` of them in memory allow; all of them, each once."""
-    held: list[A] = []
-    for item in items:
-        held.append(item)
-        if len(held) >= size:
-            yield _take_any(held, random)
-    while held:
-        yield _take_any(held, random)
-
-
-def _take_any(held: list[A], random: np.random.Generator) -> A:
-    i = int(random.integers(len(held)))
-    held[i], held[-1] = held[-1], held[i]
-    return held.pop()
 
 
 def map_ahead(function: Callable[[A], B], items: Iterable[A], *, pool: Executor, ahead: int) -> Iterator[B]:
