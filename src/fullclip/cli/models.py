@@ -1,13 +1,17 @@
-"""fullclip models: what can be loaded by name, fetching it, and changing its format."""
+"""fullclip models: what can be loaded by name, fetching it, changing its format, and mixing two."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from fullclip.cli.output import Json, show_json, show_table
 
-app = typer.Typer(help="List, fetch and convert models.", no_args_is_help=True, rich_markup_mode=None)
+if TYPE_CHECKING:
+    from fullclip.models.checkpoint import Checkpoint
+    from fullclip.preprocess.tokenizer import Tokenizer
+
+app = typer.Typer(help="List, fetch, convert and mix models.", no_args_is_help=True, rich_markup_mode=None)
 
 
 @app.command("list")
@@ -48,23 +52,70 @@ def convert(
     ] = None,
     json: Json = False,
 ) -> None:
-    """Write a model in our format, OpenCLIP's or Hugging Face's; the weights stay equal to the bit."""
-    from dataclasses import replace
-
-    from fullclip.inference import tokenizer_of
-    from fullclip.models.hub import locate
-    from fullclip.models.weights import read_checkpoint, to_module
+    """Write a model, or the one in a training run's checkpoint, in our format, OpenCLIP's or Hugging Face's; the weights stay
+    equal to the bit.
+    """
+    from fullclip.models.weights import to_module
     from fullclip.models.writing import write_checkpoint
 
     if out.exists():
         raise ValueError(f"{out} is there already; give another --out")
-    path, provenance = locate(model)
-    checkpoint = read_checkpoint(path, activation=activation)
-    if provenance.source:
-        checkpoint = replace(checkpoint, provenance=provenance)
-    to_module(checkpoint, source=path)  # weights that do not fit their config are refused before anything is written
-    write_checkpoint(checkpoint, out, tokenizer=tokenizer_of(path, checkpoint), form=form)
+    checkpoint, tokenizer = _opened(model, activation=activation)
+    to_module(checkpoint, source=model)  # weights that do not fit their config are refused before anything is written
+    write_checkpoint(checkpoint, out, tokenizer=tokenizer, form=form)
     if json:
         show_json({"path": str(out), "format": form, "weights": len(checkpoint.state)})
     else:
         typer.echo(out)
+
+
+@app.command()
+def interpolate(
+    first: Annotated[str, typer.Argument(metavar="A", help="A name, a folder or a weight file: the model before fine-tuning.")],
+    second: Annotated[str, typer.Argument(metavar="B", help="The same, after it.")],
+    out: Annotated[Path, typer.Option(help="The folder to write.")],
+    alpha: Annotated[float, typer.Option(help="The share of B: from 0 to 1.")] = 0.5,
+    json: Json = False,
+) -> None:
+    """Mix the weights of two models of one architecture, (1 - alpha) A + alpha B: WiSE-FT, for robust fine-tuning."""
+    from fullclip.models.interpolation import interpolate as mix
+    from fullclip.models.weights import to_module
+    from fullclip.models.writing import write_checkpoint
+
+    if out.exists():
+        raise ValueError(f"{out} is there already; give another --out")
+    (one, tokenizer), (other, other_tokenizer) = _opened(first, names_path=True), _opened(second, names_path=True)
+    mixed = mix(one, other, alpha)
+    if (tokenizer and tokenizer.pieces()) != (other_tokenizer and other_tokenizer.pieces()):
+        raise ValueError(f"{first} and {second} have different vocabularies: their weights mean different words")
+    to_module(mixed, source=out)
+    write_checkpoint(mixed, out, tokenizer=tokenizer)
+    if json:
+        show_json({"path": str(out), "alpha": alpha, "note": mixed.provenance.note})
+    else:
+        typer.echo(out)
+
+
+def _opened(
+    model: str, *, activation: Literal["gelu", "quick_gelu"] | None = None, names_path: bool = False
+) -> "tuple[Checkpoint, Tokenizer | None]":
+    """A model and its tokenizer, with all that is known of where it comes from; with its path, if asked for. The checkpoint of
+    a training run is one, too; its shares are joined.
+    """
+    from dataclasses import replace
+
+    from fullclip.inference import tokenizer_of
+    from fullclip.models.hub import locate
+    from fullclip.models.weights import read_checkpoint
+    from fullclip.train.checkpoints.contents import model_in, run_of
+    from fullclip.train.checkpoints.folder import is_checkpoint
+    from fullclip.train.start import tokenizer_for
+
+    if is_checkpoint(model):
+        return model_in(model), tokenizer_for(run_of(model))
+    path, provenance = locate(model)
+    checkpoint = read_checkpoint(path, activation=activation)
+    known = provenance if provenance.source else checkpoint.provenance
+    if names_path and known.source not in (model, str(path)):
+        known = replace(known, source=f"{path} ({known.source})")
+    return replace(checkpoint, provenance=known), tokenizer_of(path, checkpoint)

@@ -1,14 +1,26 @@
 """The shapes of a model, and the table of the known ones. Configs stop at `build`, which the towers' files hold."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Literal
 
 Activation = Literal["quick_gelu", "gelu"]
 
 
+def _at_least_one(config: "VitConfig | ResNetConfig | TextConfig | ClipConfig") -> None:
+    """ValueError for a size below 1, by its name."""
+    for field in fields(config):
+        value = getattr(config, field.name)
+        sizes = value if isinstance(value, tuple) else (value,)
+        if field.name != "end_id" and any(isinstance(size, int) and size < 1 for size in sizes):
+            raise ValueError(f"{field.name} is {value}: at least 1")
+
+
 @dataclass(frozen=True, kw_only=True)
 class VitConfig:
-    """A Vision Transformer (CLIP paper, section 2.4): image_size pixels a side in patches of patch_size pixels."""
+    """A Vision Transformer (CLIP paper, section 2.4): image_size pixels a side in patches of patch_size pixels.
+
+    patch_dropout: the share of patches that are left out in training, others for each image (FLIP, Li et al. 2022).
+    """
 
     kind: Literal["vit"] = "vit"
     image_size: int = 224
@@ -18,6 +30,12 @@ class VitConfig:
     heads: int
     mlp_width: int
     activation: Activation = "quick_gelu"
+    patch_dropout: float = 0.0
+
+    def __post_init__(self) -> None:
+        _at_least_one(self)
+        if not 0 <= self.patch_dropout < 1:
+            raise ValueError(f"patch_dropout is {self.patch_dropout}: at least 0 and below 1")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,6 +50,9 @@ class ResNetConfig:
     blocks: tuple[int, ...]
     width: int
     heads: int
+
+    def __post_init__(self) -> None:
+        _at_least_one(self)
 
 
 VisionConfig = VitConfig | ResNetConfig
@@ -50,6 +71,9 @@ class TextConfig:
     end_id: int = 49407
     activation: Activation = "quick_gelu"
 
+    def __post_init__(self) -> None:
+        _at_least_one(self)
+
 
 @dataclass(frozen=True, kw_only=True)
 class ClipConfig:
@@ -62,6 +86,9 @@ class ClipConfig:
     vision: VitConfig | ResNetConfig
     text: TextConfig
     logit_bias: float | None = None
+
+    def __post_init__(self) -> None:
+        _at_least_one(self)
 
 
 def _text(width: int, layers: int = 12, *, context_length: int = 77) -> TextConfig:

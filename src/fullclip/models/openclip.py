@@ -22,7 +22,7 @@ WEIGHT_NAMES = (
 
 # Settings whose listed values mean the architecture of this package, beside null and false, which always do.
 _SAME = {"custom_text": [True], "nonscalar_logit_scale": [True], "pool_type": ["tok", "argmax"]}
-_ONLY_FOR_TRAINING = ("init_logit_scale", "init_logit_bias", "patch_dropout")
+_ONLY_FOR_TRAINING = ("init_logit_scale", "init_logit_bias", "patch_dropout")  # the last is read for ViTs, too
 
 
 def config_from_openclip(model: Mapping[str, Any]) -> ClipConfig:
@@ -61,6 +61,7 @@ def _vision(vision: Mapping[str, Any], activation: Activation) -> VitConfig | Re
         heads=width // head_width,
         mlp_width=int(width * vision.get("mlp_ratio", 4.0)),
         activation=activation,
+        patch_dropout=float(vision.get("patch_dropout") or 0),
     )
 
 
@@ -100,6 +101,8 @@ def config_to_openclip(config: ClipConfig) -> dict[str, Any]:
     if isinstance(vision, VitConfig):
         head_width = width // vision.heads
         shape = {"layers": vision.layers, "patch_size": vision.patch_size, "mlp_ratio": vision.mlp_width / width}
+        if vision.patch_dropout:
+            shape["patch_dropout"] = vision.patch_dropout
     else:
         head_width = width * 32 // vision.heads
         shape = {"layers": list(vision.blocks), "patch_size": None}

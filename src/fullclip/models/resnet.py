@@ -2,7 +2,7 @@
 
 from collections import OrderedDict
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 
 import torch
@@ -14,6 +14,7 @@ from torch.utils.checkpoint import checkpoint
 
 from fullclip.models.config import ResNetConfig
 from fullclip.models.positions import positions_for
+from fullclip.models.statistics import still_statistics
 
 _EXPANSION = 4
 
@@ -113,22 +114,7 @@ class ModifiedResNet(nn.Module):
 
 def _once(block: nn.Module) -> tuple[AbstractContextManager[None], AbstractContextManager[None]]:
     """Contexts for the first and the second computation of a checkpoint: only the first moves running statistics."""
-    return nullcontext(), _still_statistics(block)
-
-
-@contextmanager
-def _still_statistics(block: nn.Module) -> Iterator[None]:
-    norms = [module for module in block.modules() if isinstance(module, nn.BatchNorm2d) and module.training]
-    counts = [norm.num_batches_tracked.clone() for norm in norms]
-    momenta = [norm.momentum for norm in norms]
-    for norm in norms:
-        norm.momentum = 0.0
-    try:
-        yield
-    finally:
-        for norm, count, momentum in zip(norms, counts, momenta, strict=True):
-            norm.num_batches_tracked.copy_(count)
-            norm.momentum = momentum
+    return nullcontext(), still_statistics(block)
 
 
 def build_resnet(config: ResNetConfig, *, embed: int) -> ModifiedResNet:

@@ -11,7 +11,8 @@ from fullclip.models.layers import LayerNorm, Transformer, build_transformer
 class TextTransformer(nn.Module):
     """Tokens + positions, causal blocks, a norm; the features at the first end-of-text token are projected.
 
-    Being causal, positions after that token change nothing; shorter rows than the context are fine.
+    Being causal, positions after that token change nothing; shorter rows than the context are fine, and rows that lie on
+    the CPU are cut behind the last end before anything is computed.
     """
 
     def __init__(self, transformer: Transformer, *, config: TextConfig, embed: int) -> None:
@@ -31,6 +32,8 @@ class TextTransformer(nn.Module):
     def forward(self, tokens: Int[Tensor, "batch context"]) -> Float[Tensor, "batch embed"]:
         if tokens.shape[1] > self.context_length:
             raise ValueError(f"texts of {tokens.shape[1]} tokens: this model's context holds {self.context_length}")
+        if tokens.device.type == "cpu" and not torch.compiler.is_compiling():  # elsewhere the length would be waited for
+            tokens = trim_padding(tokens, self.end_id)
         ends = end_positions(tokens, self.end_id)
         x = self.token_embedding(tokens).to(self.dtype) + self.positional_embedding[: tokens.shape[1]].to(self.dtype)
         x = self.transformer(x)
@@ -53,6 +56,23 @@ def end_positions(tokens: Int[Tensor, "batch context"], end_id: int) -> Int[Tens
         torch._assert_async(has_end.all())
     positions = torch.arange(tokens.shape[1], device=tokens.device)
     return torch.where(is_end, positions, tokens.shape[1]).amin(dim=1)
+
+
+def trim_padding(
+    tokens: Int[Tensor, "batch context"], end_id: int, *, multiple: int = 1
+) -> Int[Tensor, "batch shorter_context"]:
+    """The rows up to the last of their first end-of-text tokens: what comes behind it changes no feature and no gradient.
+
+    The length is rounded up to a `multiple`, as far as the context goes, for compiled models, which are compiled again for
+    each length. For tokens on the CPU; a view of them. ValueError where a text has no end or `multiple` is below 1.
+    """
+    if multiple < 1:
+        raise ValueError(f"multiple is {multiple}: at least 1")
+    assert tokens.device.type == "cpu", "to cut tokens on a device, it would have to be waited for"
+    if not len(tokens):
+        return tokens
+    longest = int(end_positions(tokens, end_id).max()) + 1
+    return tokens[:, : -(-longest // multiple) * multiple]
 
 
 def build_text(config: TextConfig, *, embed: int) -> TextTransformer:

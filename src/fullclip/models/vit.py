@@ -13,12 +13,15 @@ from fullclip.models.positions import positions_for
 class VisionTransformer(nn.Module):
     """Patches + class token + positions, a norm before the blocks (CLIP paper, section 2.4), the class token projected.
 
-    Any image of whole patches is taken: positions are interpolated where the grid is not the learned one.
+    Any image of whole patches is taken: positions are interpolated where the grid is not the learned one. In training, the
+    share `patch_dropout` of each image's patches is left out; which, PyTorch's generator of the device decides.
     """
 
-    def __init__(self, transformer: Transformer, *, dim: int, patch_size: int, learned_grid: int, embed: int) -> None:
+    def __init__(
+        self, transformer: Transformer, *, dim: int, patch_size: int, learned_grid: int, embed: int, patch_dropout: float = 0.0
+    ) -> None:
         super().__init__()
-        self.patch_size, self.learned_grid = patch_size, learned_grid
+        self.patch_size, self.learned_grid, self.patch_dropout = patch_size, learned_grid, patch_dropout
         self.conv1 = nn.Conv2d(3, dim, patch_size, stride=patch_size, bias=False)
         self.class_embedding = nn.Parameter(torch.empty(dim))
         self.positional_embedding = nn.Parameter(torch.empty(learned_grid**2 + 1, dim))
@@ -40,8 +43,26 @@ class VisionTransformer(nn.Module):
         patches = rearrange(patches, "batch dim row column -> batch (row column) dim")
         first = self.class_embedding.to(patches.dtype).expand(len(patches), 1, -1)
         positions = positions_for(self.positional_embedding, grid, self.learned_grid).to(patches.dtype)
-        x = self.ln_pre(torch.cat([first, patches], dim=1) + positions)
-        return self.ln_post(self.transformer(x)[:, 0])
+        x = torch.cat([first, patches], dim=1) + positions
+        if self.training and self.patch_dropout:
+            x = drop_patches(x, self.patch_dropout)
+        return self.ln_post(self.transformer(self.ln_pre(x))[:, 0])
+
+
+def drop_patches(x: Float[Tensor, "batch tokens dim"], share: float) -> Float[Tensor, "batch kept_tokens dim"]:
+    """The class token and a random subset of each image's patches, the same number for all (FLIP, Li et al. 2022, section 3).
+
+    Their order is random, too, which the blocks do not notice: positions have been added.
+    """
+    first, patches = x[:, :1], x[:, 1:]
+    kept = kept_patches(patches.shape[1], share)
+    chosen = torch.rand(patches.shape[:2], device=x.device).topk(kept, dim=1, sorted=False).indices
+    return torch.cat([first, patches.gather(1, chosen[..., None].expand(-1, -1, x.shape[2]))], dim=1)
+
+
+def kept_patches(patches: int, share: float) -> int:
+    """How many of an image's patches are left where `share` of them are dropped: rounded down, as OpenCLIP does, but one."""
+    return max(1, int(patches * (1 - share)))
 
 
 def build_vit(config: VitConfig, *, embed: int) -> VisionTransformer:
@@ -49,4 +70,11 @@ def build_vit(config: VitConfig, *, embed: int) -> VisionTransformer:
         raise ValueError(f"image_size {config.image_size} is not a multiple of patch_size {config.patch_size}")
     transformer = build_transformer(config, causal=False)
     grid = config.image_size // config.patch_size
-    return VisionTransformer(transformer, dim=config.width, patch_size=config.patch_size, learned_grid=grid, embed=embed)
+    return VisionTransformer(
+        transformer,
+        dim=config.width,
+        patch_size=config.patch_size,
+        learned_grid=grid,
+        embed=embed,
+        patch_dropout=config.patch_dropout,
+    )
