@@ -1,0 +1,1 @@
+"""What of a run is kept, where, and when it is whole."""
