@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file
 from typer.testing import CliRunner
 
 from fullclip.cli.app import app
@@ -38,11 +39,14 @@ def fast(*words: str, stdin: str = "") -> tuple[int, str, str]:
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory) -> str:
-    folder = tmp_path_factory.mktemp("model") / "tiny"
+    return write_model(tmp_path_factory.mktemp("model") / "tiny", seed=0, tokenizer=Tokenizer.clip(context_length=32))
+
+
+def write_model(folder: Path, *, seed: int, tokenizer: Tokenizer | None) -> str:
     module = build(PRESETS["tiny"])
-    initialize(module, torch.Generator().manual_seed(0))
+    initialize(module, torch.Generator().manual_seed(seed))
     checkpoint = Checkpoint(config=PRESETS["tiny"], state=module.state_dict(), preprocess=PreprocessConfig(size=32))
-    write_checkpoint(checkpoint, folder, tokenizer=Tokenizer.clip(context_length=32))
+    write_checkpoint(checkpoint, folder, tokenizer=tokenizer)
     return str(folder)
 
 
@@ -62,7 +66,8 @@ def test_help_answers_at_once():
 
 
 @pytest.mark.parametrize(
-    "command", ["", "classify", "train", "demo", "data shard", "data inspect", "data verify", "models convert"]
+    "command",
+    ["", "classify", "train", "demo", "data shard", "data inspect", "data verify", "models convert", "models interpolate"],
 )
 def test_every_command_explains_itself(command):
     code, out, _ = fast(*command.split(), "--help")
@@ -185,7 +190,6 @@ def test_models_are_converted_there_and_back(model, tmp_path, form):
     assert fast("models", "convert", model, "--out", str(tmp_path / "there"), "--format", form)[0] == 0
     assert fast("models", "convert", str(tmp_path / "there"), "--out", str(tmp_path / "back"))[0] == 0
     before, after = (Path(folder) / "model.safetensors" for folder in (model, tmp_path / "back"))
-    from safetensors.torch import load_file
 
     left, right = load_file(before), load_file(after)
     assert left.keys() == right.keys()
@@ -195,6 +199,32 @@ def test_models_are_converted_there_and_back(model, tmp_path, form):
 def test_a_model_is_not_written_over(model, tmp_path):
     code, _, said = fast("models", "convert", model, "--out", str(tmp_path))
     assert (code, "there already" in said) == (2, True)
+
+
+def test_models_are_interpolated(model, tmp_path):
+    other = write_model(tmp_path / "other", seed=1, tokenizer=None)  # CLIP's own vocabulary, as the first
+    code, out, _ = fast("models", "interpolate", model, other, "--alpha", "0.3", "--out", str(tmp_path / "mixed"), "--json")
+    assert code == 0
+    assert json.loads(out)["note"] == f"0.7 x {model} + 0.3 x {other}"
+    left, right, mixed = (load_file(Path(folder) / "model.safetensors") for folder in (model, other, tmp_path / "mixed"))
+    assert all(torch.equal(mixed[name], 0.7 * left[name] + 0.3 * right[name]) for name in left)
+    assert (tmp_path / "mixed/tokenizer.json").read_bytes() == (Path(model) / "tokenizer.json").read_bytes()
+    code, _, said = fast("models", "interpolate", model, other, "--out", str(tmp_path / "mixed"))
+    assert (code, "there already" in said) == (2, True)
+    code, _, said = fast("models", "interpolate", model, other, "--alpha", "2", "--out", str(tmp_path / "none"))
+    assert (code, "alpha is 2.0" in said) == (2, True)
+
+
+def test_models_of_other_words_are_not_interpolated(model, tmp_path):
+    vocabulary = json.loads((Path(model) / "tokenizer.json").read_text())
+    pieces = vocabulary["model"]["vocab"]
+    pieces["dog</w>"], pieces["cat</w>"] = pieces["cat</w>"], pieces["dog</w>"]
+    (tmp_path / "tokenizer.json").write_text(json.dumps(vocabulary))
+    changed = Tokenizer.from_file(tmp_path / "tokenizer.json", context_length=32)
+    other = write_model(tmp_path / "other", seed=1, tokenizer=changed)
+    code, _, said = fast("models", "interpolate", model, other, "--out", str(tmp_path / "mixed"))
+    assert (code, "different vocabularies" in said) == (2, True)
+    assert not (tmp_path / "mixed").exists()
 
 
 def test_train_shows_its_settings():

@@ -1,47 +1,29 @@
 """Training: resumed = straight, interruptions, and refusals before the first step."""
 
 import json
-import os
 import shutil
 import signal
 import subprocess
-import sys
-import time
 from pathlib import Path
 
 import pytest
 import torch
-from safetensors.torch import load_file
 
 import fullclip
-from fullclip.core.distributed import World
+from commands import command, wait_for_step
+from fullclip.core.config import from_dict
 from fullclip.core.logs import read_metrics
-from fullclip.train import checkpoint as checkpoints
+from fullclip.train.checkpoints.folder import CheckpointFolder
 from fullclip.train.config import Run
-from fullclip.train.loop import train
-from tiny import SETTINGS, tiny_run
-
-CPU = torch.device("cpu")
-
-
-def run_to_end(run: Run, out: Path, *, resume: bool = False):
-    return train(run, out, resume=resume, world=World.single(), device=CPU)
-
-
-def losses(out: Path) -> list[tuple[int, float]]:
-    return [(int(line["step"]), line["loss"]) for line in read_metrics(out / "metrics.jsonl")]
-
-
-def same_weights(a: Path, b: Path) -> bool:
-    left, right = load_file(a / "model/model.safetensors"), load_file(b / "model/model.safetensors")
-    return left.keys() == right.keys() and all(torch.equal(left[name], right[name]) for name in left)
+from tiny import tiny_run
+from training import curve, run_to_end, same_weights, weights
 
 
 @pytest.fixture(scope="module")
 def straight(tmp_path_factory) -> Path:
     """An uninterrupted run; no test changes it."""
     out = tmp_path_factory.mktemp("runs") / "straight"
-    run_to_end(tiny_run(), out)
+    run_to_end(out)
     return out
 
 
@@ -51,7 +33,7 @@ def test_what_a_run_leaves(straight):
         "model.safetensors",
         "tokenizer.json",
     ]
-    assert [step for step, _ in losses(straight)] == list(range(1, 9))
+    assert [step for step, _ in curve(straight)] == list(range(1, 9))
     assert [path.name for path in sorted((straight / "checkpoints").iterdir())] == ["00000003", "00000006", "00000008"]
     assert fullclip.load(straight / "model").encode_texts(["a dog"]).shape == (1, 32)
 
@@ -64,46 +46,21 @@ def test_resumed_is_straight_to_the_bit(straight, tmp_path, step):
     for checkpoint in (out / "checkpoints").iterdir():
         if int(checkpoint.name) > step:
             shutil.rmtree(checkpoint)
-    run_to_end(tiny_run(), out, resume=True)
-    assert losses(out) == losses(straight)
+    run_to_end(out, resume=True)
+    assert curve(out) == curve(straight)
     assert same_weights(out, straight)
 
 
 def test_another_seed_is_another_run(straight, tmp_path):
-    run_to_end(tiny_run("train.seed=1"), tmp_path / "run")
-    assert losses(tmp_path / "run")[0] != losses(straight)[0]
+    run_to_end(tmp_path / "run", "train.seed=1")
+    assert curve(tmp_path / "run")[0] != curve(straight)[0]
 
 
 def test_checkpointed_towers_give_the_same_weights(straight, tmp_path):
-    run_to_end(tiny_run("train.checkpoint_image_tower=true", "train.checkpoint_text_tower=true"), tmp_path / "run")
-    left, right = (load_file(out / "model/model.safetensors") for out in (straight, tmp_path / "run"))
+    run_to_end(tmp_path / "run", "train.checkpoint_image_tower=true", "train.checkpoint_text_tower=true")
+    left, right = weights(straight), weights(tmp_path / "run")
     for name in left:
         torch.testing.assert_close(left[name], right[name], rtol=1e-4, atol=1e-5)
-
-
-def command(out: Path, *more: str) -> list[str]:
-    settings = [word for setting in SETTINGS for word in ("--set", setting)]
-    tiny = [
-        'model.vision={"kind":"vit","image_size":32,"patch_size":8,"width":64,"layers":2,"heads":1,"mlp_width":256}',
-        "model.text.width=64",
-        "model.text.heads=1",
-        "model.text.mlp_width=256",
-        "model.embed=32",
-        "preprocess.size=32",
-    ]
-    tiny = [word for setting in tiny for word in ("--set", setting)]
-    return [sys.executable, "-m", "fullclip", "train", "demo", "--out", str(out), *tiny, *settings, *more]
-
-
-def wait_for_step(out: Path, step: int, process: subprocess.Popen) -> None:
-    deadline = time.monotonic() + 60
-    while time.monotonic() < deadline:
-        if process.poll() is not None:
-            raise AssertionError(process.stderr.read())
-        if (out / "metrics.jsonl").exists() and any(at >= step for at, _ in losses(out)):
-            return
-        time.sleep(0.02)
-    raise AssertionError(f"step {step} was not reached")
 
 
 @pytest.mark.faults
@@ -117,7 +74,7 @@ def test_killed_and_resumed_is_straight(tmp_path):
     process.communicate()
     assert not (tmp_path / "killed/model").exists()
     subprocess.run(command(tmp_path / "killed", *steps, "--resume"), check=True, capture_output=True)
-    assert losses(tmp_path / "killed") == losses(tmp_path / "straight")
+    assert curve(tmp_path / "killed") == curve(tmp_path / "straight")
     assert same_weights(tmp_path / "killed", tmp_path / "straight")
 
 
@@ -136,18 +93,8 @@ def test_ctrl_c_saves_and_says_how_to_go_on(tmp_path):
     assert process.returncode == 130
     assert "--resume" in said
     assert "Traceback" not in said
-    saved = checkpoints.latest(out / "checkpoints")
-    assert saved is not None
-    assert int(saved.name) == losses(out)[-1][0]
-
-
-@pytest.mark.faults
-def test_a_torn_checkpoint_is_never_taken(straight, tmp_path):
-    """A folder that was being written when the process died has a name that no reader looks at."""
-    out = tmp_path / "checkpoints"
-    shutil.copytree(straight / "checkpoints", out)
-    os.rename(out / "00000008", out / ".00000008.partial-abc")
-    assert checkpoints.latest(out) == out / "00000006"
+    newest = CheckpointFolder(str(out / "checkpoints")).all()[-1]
+    assert int(Path(newest).name) == curve(out)[-1][0]
 
 
 @pytest.mark.parametrize(
@@ -165,35 +112,33 @@ def test_a_torn_checkpoint_is_never_taken(straight, tmp_path):
         (["data.crop.scale=0.5"], "two numbers above 0"),
         (["data.crop.flip=7"], "data.crop.flip is 7"),
         (["preprocess.mean=0.5"], "three means"),
-        (["model.text.heads=0"], "0 attention heads"),
+        (["model.text.heads=0"], "heads is 0: at least 1"),
+        (["model.embed=0"], "embed is 0: at least 1"),
+        (["model.text.layers=-1"], "layers is -1: at least 1"),
+        (["train.seed=99999999999999999999999"], "below 2\\^63"),
         (["preprocess.size=64"], "set both"),
         (["model.text.vocab_size=100", "model.text.end_id=99"], "vocab_size is 100"),
     ],
 )
 def test_what_cannot_work_is_refused_before_the_first_step(tmp_path, settings, message):
     with pytest.raises(ValueError, match=message):
-        run_to_end(tiny_run(*settings), tmp_path / "run")
+        run_to_end(tmp_path / "run", *settings)
     assert not (tmp_path / "run/metrics.jsonl").exists()
 
 
 def test_a_folder_that_holds_a_run_is_not_written_over(straight):
     with pytest.raises(ValueError, match="add --resume"):
-        run_to_end(tiny_run(), straight)
+        run_to_end(straight)
 
 
 def test_resuming_with_other_settings_names_the_first(straight, tmp_path):
     shutil.copytree(straight, tmp_path / "run")
     with pytest.raises(ValueError, match=r"optim\.learning_rate is 0\.5, but the run"):
-        run_to_end(tiny_run("optim.learning_rate=0.5"), tmp_path / "run", resume=True)
-
-
-def test_several_processes_are_refused(tmp_path):
-    with pytest.raises(ValueError, match="without torchrun"):
-        train(tiny_run(), tmp_path, resume=False, world=World(rank=0, size=2), device=CPU)
+        run_to_end(tmp_path / "run", "optim.learning_rate=0.5", resume=True)
 
 
 def test_a_limit_of_time_ends_the_run_with_a_small_learning_rate(tmp_path):
-    done = run_to_end(tiny_run("train.steps=100000", "train.minutes=0.03"), tmp_path / "run")
+    done = run_to_end(tmp_path / "run", "train.steps=100000", "train.minutes=0.03")
     last = read_metrics(tmp_path / "run/metrics.jsonl")[-1]
     assert done.steps < 100000
     assert last["learning_rate"] < 0.2 * tiny_run().optim.learning_rate
@@ -201,35 +146,67 @@ def test_a_limit_of_time_ends_the_run_with_a_small_learning_rate(tmp_path):
 
 
 def test_run_json_gives_the_run_back(straight):
-    from fullclip.core.config import from_dict
-
     assert from_dict(Run, json.loads((straight / "run.json").read_text())) == tiny_run()
 
 
-def test_a_loss_that_is_no_number_ends_the_run_without_a_model(tmp_path):
-    with pytest.raises(FloatingPointError, match=r"the loss is nan at step \d+: a smaller optim\.learning_rate"):
-        run_to_end(tiny_run("optim.learning_rate=1e30", "optim.warmup=0"), tmp_path / "run")
+def test_weights_that_give_no_number_end_the_run_without_a_model(tmp_path):
+    with pytest.raises(FloatingPointError, match=r"10 steps in a row up to step 8: a smaller optim\.learning_rate"):
+        run_to_end(tmp_path / "run", "optim.learning_rate=1e30", "optim.warmup=0")
     assert not (tmp_path / "run/model").exists()
 
 
 @pytest.mark.faults
-@pytest.mark.parametrize("file", ["model.safetensors", "training.pt", "progress.json"])
-def test_a_damaged_checkpoint_is_named_and_says_how_to_go_on(straight, tmp_path, file):
+@pytest.mark.parametrize("file", ["model.safetensors", "optimizer.safetensors", "progress.json"])
+def test_a_damaged_checkpoint_is_passed_over(straight, tmp_path, file, capsys):
     out = tmp_path / "run"
     shutil.copytree(straight, out)
     newest = out / "checkpoints/00000008"
-    (newest / file).write_bytes((newest / file).read_bytes()[:20])
-    with pytest.raises(ValueError, match=r"00000008 is damaged .* remove it"):
-        run_to_end(tiny_run(), out, resume=True)
-    shutil.rmtree(newest)
+    (newest / file).write_bytes((newest / file).read_bytes()[:-1])
     shutil.rmtree(out / "model")
-    run_to_end(tiny_run(), out, resume=True)
+    run_to_end(out, resume=True)
+    assert "00000008 is damaged" in capsys.readouterr().err
     assert same_weights(out, straight)
 
 
+@pytest.mark.faults
+def test_nothing_but_damaged_checkpoints_is_an_error(straight, tmp_path):
+    out = tmp_path / "run"
+    shutil.copytree(straight, out)
+    for checkpoint in (out / "checkpoints").iterdir():
+        (checkpoint / "model.safetensors").write_bytes(b"")
+    with pytest.raises(
+        ValueError, match=r"every checkpoint is damaged, as .*00000008 \(model\.safetensors is not what was written\)"
+    ):
+        run_to_end(out, resume=True)
+
+
+@pytest.mark.faults
 def test_what_a_killed_save_left_is_removed(straight, tmp_path):
     out = tmp_path / "run"
     shutil.copytree(straight, out)
-    (out / "checkpoints/.00000009.partial-abc").mkdir()
-    run_to_end(tiny_run(), out, resume=True)
+    (out / "checkpoints/.00000009.partial").mkdir()
+    run_to_end(out, resume=True)
     assert not list((out / "checkpoints").glob(".*"))
+
+
+def test_other_shards_than_before_are_refused(straight, tmp_path):
+    """Positions are counted in them: more shards in the folder would be another order."""
+    shards = tmp_path / "shards"
+    shutil.copytree(Path(tiny_run().data.shards[0]), shards)
+    run_to_end(tmp_path / "run", f"data.shards={shards}", "train.steps=3")
+    shutil.rmtree(tmp_path / "run/model")
+    (shards / "index.json").unlink()
+    next(shards.glob("*.tar")).unlink()
+    with pytest.raises(ValueError, match="the shards are not those"):
+        run_to_end(tmp_path / "run", f"data.shards={shards}", "train.steps=3", resume=True)
+
+
+def test_resuming_does_not_begin_anew_in_silence(straight, tmp_path):
+    shutil.copytree(straight, tmp_path / "run")
+    shutil.rmtree(tmp_path / "run/model")
+    with pytest.raises(ValueError, match=r"no checkpoint in train\.checkpoints=/elsewhere; the run began with none"):
+        run_to_end(tmp_path / "run", "train.checkpoints=/elsewhere", resume=True)
+    shutil.rmtree(tmp_path / "run/checkpoints")
+    (tmp_path / "run/model").mkdir()
+    with pytest.raises(ValueError, match="a finished model and no checkpoint"):
+        run_to_end(tmp_path / "run", resume=True)

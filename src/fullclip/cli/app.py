@@ -1,6 +1,6 @@
 """The table of commands, and what every one of them shares: --debug, one line per error, exit codes.
 
-0 done; 1 failed; 2 wrong use; 130 stopped by Ctrl-C.
+0 done; 1 failed; 2 wrong use; 130 stopped by Ctrl-C, 143 by SIGTERM.
 """
 
 import os

@@ -12,12 +12,24 @@ from fullclip.cli.output import Json, note, show_json
 if TYPE_CHECKING:
     import torch
 
+    from fullclip.evaluation.during_training import Evaluator
+    from fullclip.train.config import Run
+
 
 def train(
     recipe: Annotated[str, typer.Argument(help="demo, vit_b_32, vit_b_16, vit_l_14 or rn50.")],
     out: Annotated[Path | None, typer.Option(help="The folder of the run.")] = None,
     settings: Annotated[
         list[str] | None, typer.Option("--set", help="A setting of the recipe, a.b=value; may be repeated.")
+    ] = None,
+    init: Annotated[
+        str | None, typer.Option(help="A model to train further; its shape and preprocessing take the recipe's place.")
+    ] = None,
+    held_out: Annotated[
+        list[str] | None, typer.Option(help="Shards to measure retrieval on, on the way; may be repeated.")
+    ] = None,
+    classes: Annotated[
+        Path | None, typer.Option(help="A folder with a folder of images for each class: zero-shot accuracy, on the way.")
     ] = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on from the newest checkpoint in the folder, where there is one.")
@@ -26,24 +38,30 @@ def train(
     show: Annotated[bool, typer.Option("--show", help="Print the settings, and do not train.")] = False,
     json: Json = False,
 ) -> None:
-    """Train a model. The folder of the run gets model/, checkpoints/ and metrics.jsonl."""
-    from fullclip.core import distributed
-    from fullclip.core.config import lookup, override, to_dict
-    from fullclip.train import loop
-    from fullclip.train.recipes import RECIPES
+    """Train a model. The folder of the run gets model/, checkpoints/ and metrics.jsonl.
 
-    run = override(lookup(RECIPES, recipe, what="recipe")(), settings or [])
+    Many processes: torchrun --nproc-per-node 8 -m fullclip train ...
+    """
+    from fullclip.core import distributed
+    from fullclip.core.config import to_dict
+    from fullclip.train import loop
+
     if show:
-        show_json(to_dict(run))
+        show_json(to_dict(_settings(recipe, settings or [], init)))
         return
     if out is None:
         raise ValueError("where to? add --out FOLDER")
     world = distributed.start()
     try:
-        with stopped_or_done("add --resume to the same command to go on"):
-            done = loop.train(run, out, resume=resume, world=world, device=pick_device(device))
+        with stopped_or_done("add --resume to the same command to go on", speaks=world.leads), _one_voice(world.rank):
+            run = distributed.together(lambda: _settings(recipe, settings or [], init), world)
+            evaluators = distributed.together(lambda: _evaluators(held_out or [], classes), world)
+            chosen = pick_device(device, world.local_rank)
+            done = loop.train(run, out, resume=resume, world=world, device=chosen, evaluators=evaluators)
     finally:
         distributed.stop(world)
+    if not world.leads:
+        return
     if done.drops.counts:
         note(f"left out: {done.drops.summary()}")
     if json:
@@ -52,24 +70,69 @@ def train(
         typer.echo(f"{done.model}: {done.pairs:,} pairs in {done.steps:,} steps, {done.seconds:.0f} s")
 
 
-def pick_device(name: str | None) -> "torch.device":
-    """The device by name, or the GPU where there is one; ValueError for one that is not there."""
+def _settings(recipe: str, settings: list[str], init: str | None) -> "Run":
+    """The recipe with its changes; those of a model to start from come before the user's own."""
+    from fullclip.core.config import lookup, override
+    from fullclip.train.recipes import RECIPES
+    from fullclip.train.start import started_from
+
+    plain = lookup(RECIPES, recipe, what="recipe")()
+    changed = override(plain, [*settings, *([f"train.init={init}"] if init else [])])
+    if not changed.train.init:
+        return changed
+    return override(started_from(plain, changed.train.init), [s for s in settings if not s.startswith("train.init=")])
+
+
+def _evaluators(held_out: list[str], classes: Path | None) -> list["Evaluator"]:
+    from fullclip.evaluation.during_training import retrieval, zero_shot
+
+    found = [retrieval(held_out)] if held_out else []
+    return [*found, zero_shot(classes)] if classes is not None else found
+
+
+@contextmanager
+def _one_voice(rank: int) -> Iterator[None]:
+    """Of several processes that end for one reason, the one that knows it speaks."""
+    from fullclip.core.distributed import ToldElsewhereError
+
+    try:
+        yield
+    except ToldElsewhereError:
+        raise typer.Exit(1) from None
+    except RuntimeError as error:
+        if "by peer" not in str(error):  # what gloo says of a process that is gone
+            raise
+        raise ConnectionError(f"process {rank}: another process has ended; --resume goes on when all are back") from None
+    except ValueError as error:
+        raise ValueError(f"process {rank}: {error}" if rank else str(error)) from error
+
+
+def pick_device(name: str | None, local_rank: int = 0) -> "torch.device":
+    """The device by name, or the GPU where there is one, each process on a machine its own; ValueError for one that is not
+    there.
+    """
     import torch
 
+    if name in (None, "cuda") and torch.cuda.is_available():
+        if local_rank >= torch.cuda.device_count():
+            raise ValueError(f"more processes than GPUs on this machine: --nproc-per-node {torch.cuda.device_count()}")
+        torch.cuda.set_device(local_rank)
+        return torch.device("cuda", local_rank)
     if name is None:
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        return torch.device("cpu")
     if name.split(":")[0] not in ("cpu", "cuda") or (name != "cpu" and not torch.cuda.is_available()):
         raise ValueError(f"no device {name!r} here; there is: {'cpu, cuda' if torch.cuda.is_available() else 'cpu'}")
     return torch.device(name)
 
 
 @contextmanager
-def stopped_or_done(how_to_go_on: str) -> Iterator[None]:
-    """Ctrl-C in a training ends the command with its own exit code, after saying where it was saved."""
-    from fullclip.train.loop import Interrupted
+def stopped_or_done(how_to_go_on: str, *, speaks: bool = True) -> Iterator[None]:
+    """Ctrl-C and SIGTERM end a training with their own exit codes, 130 and 143, after saying where it was saved."""
+    from fullclip.train.signals import Interrupted
 
     try:
         yield
     except Interrupted as interruption:
-        note(f"fullclip: {interruption}; {how_to_go_on}")
-        raise typer.Exit(130) from None
+        if speaks:
+            note(f"fullclip: {interruption}; {how_to_go_on}")
+        raise typer.Exit(128 + interruption.signal_number) from None

@@ -59,7 +59,8 @@ def _loss_curve(metrics: Sequence[Mapping[str, Any]]) -> str:
     """The loss by steps, as an SVG element."""
     figure = require("matplotlib.figure", extra="eval").Figure(figsize=(7.2, 2.8), layout="constrained")
     axes = figure.subplots()
-    axes.plot([line["step"] for line in metrics], [line["loss"] for line in metrics], color="#2f6f8f", linewidth=1.6)
+    curve = [(line["step"], line["loss"]) for line in metrics if "loss" in line]  # the rest are evaluations and events
+    axes.plot(*zip(*curve, strict=True), color="#2f6f8f", linewidth=1.6)
     axes.set_xlabel("step")
     axes.set_ylabel("contrastive loss")
     axes.set_ylim(bottom=0)

@@ -7,7 +7,7 @@ import io
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Literal
 
@@ -165,16 +165,21 @@ def eval_transform(config: PreprocessConfig) -> Callable[[Image.Image], Float[Te
 def train_transform(
     config: PreprocessConfig, crop: CropConfig
 ) -> Callable[[Image.Image, np.random.Generator], Float[Tensor, "3 size size"]]:
-    """The same with a random crop; all chance comes from the generator that is passed in with each image."""
+    """The same with a random crop; all chance comes from the generator that is passed in with each image.
+
+    What comes back can be pickled, to be sent to a process that decodes.
+    """
+    return partial(_train, config, crop)
+
+
+def _train(
+    config: PreprocessConfig, crop: CropConfig, image: Image.Image, random: np.random.Generator
+) -> Float[Tensor, "3 size size"]:
+    if config.rgb_first:
+        image = image.convert("RGB")
     cut = _random_square if crop.kind == "square" else _random_area
-
-    def transform(image: Image.Image, random: np.random.Generator) -> Float[Tensor, "3 size size"]:
-        if config.rgb_first:
-            image = image.convert("RGB")
-        pixels = normalize(cut(image, config, crop, random).convert("RGB"), config)
-        return pixels.flip(-1) if crop.flip and random.random() < crop.flip else pixels
-
-    return transform
+    pixels = normalize(cut(image, config, crop, random).convert("RGB"), config)
+    return pixels.flip(-1) if crop.flip and random.random() < crop.flip else pixels
 
 
 def normalize(image: Image.Image, config: PreprocessConfig) -> Float[Tensor, "3 height width"]:

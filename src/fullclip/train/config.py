@@ -142,6 +142,8 @@ class TrainConfig:
         values = {f"train.{name}": getattr(self, name) for name in counts}
         _at_least(1, {name: value for name, value in values.items() if value is not None})
         _at_least(0, {"train.seed": self.seed})
+        if self.seed >= 2**63:
+            raise ValueError(f"train.seed is {self.seed}: below 2^63")
         if self.batch_size < 2:
             raise ValueError(f"train.batch_size is {self.batch_size}: a contrastive loss needs at least 2 pairs")
         for name, minutes in (("minutes", self.minutes), ("checkpoint_minutes", self.checkpoint_minutes)):

@@ -1,50 +1,53 @@
 """Follow a run from its config to a model folder, through interruptions. The only place where the parts of training meet."""
 
-import math
-import signal
-import threading
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
-from types import FrameType
 
 import torch
-from rich.progress import TextColumn
 
-from fullclip.core.distributed import World
-from fullclip.core.logs import MetricsLog, progress, stderr
-from fullclip.core.types import Batch
+from fullclip.core.distributed import World, everyones, on_leader, together, wait_for_all
+from fullclip.core.logs import MetricsLog
 from fullclip.data.drops import Drops
-from fullclip.data.loader import Loader
-from fullclip.data.shards import find_shards
+from fullclip.data.loader import Loader, Plan
+from fullclip.data.survey import survey
+from fullclip.inference import Encoder
 from fullclip.models.checkpoint import Checkpoint, Provenance
-from fullclip.models.clip import Clip, build, initialize
+from fullclip.models.weights import to_module
 from fullclip.models.writing import write_checkpoint
 from fullclip.preprocess.image import train_transform
 from fullclip.preprocess.tokenizer import Tokenizer
-from fullclip.train import checkpoint as checkpoints
+from fullclip.train.checkpoints.claim import checkpoint_folder, claim, held, newest_whole
+from fullclip.train.checkpoints.contents import Progress, State, restore, snapshot
+from fullclip.train.checkpoints.folder import CheckpointFolder
+from fullclip.train.checkpoints.saver import Saver
 from fullclip.train.config import Run
-from fullclip.train.optim import build_optimizer, learning_rate
-from fullclip.train.step import StepOutcome, has_bfloat16, train_step
+from fullclip.train.optim.average import Average
+from fullclip.train.optim.guard import Guard
+from fullclip.train.optim.lock import lock_tower, train_mode
+from fullclip.train.optim.optimizer import build_optimizer, learning_rate
+from fullclip.train.pace import Pace
+from fullclip.train.parallel import whole, wrap
+from fullclip.train.reporting import Bar, Report
+from fullclip.train.signals import Interrupted, stop_wish
+from fullclip.train.speed import peak_flops
+from fullclip.train.start import begin, blank_batch, check, continued, fingerprint, loss_of, num_workers
+from fullclip.train.step import Step, computes_in
+from fullclip.train.teacher import load_teacher
 
-_SECONDS_BETWEEN_LINES = 15.0
-
-
-class Interrupted(Exception):  # noqa: N818 - not an error: the user asked for it
-    """The user stopped the run; what was reached is saved in `checkpoint`."""
-
-    def __init__(self, checkpoint: Path, step: int) -> None:
-        super().__init__(f"stopped after step {step}, saved in {checkpoint}")
-        self.checkpoint, self.step = checkpoint, step
+# Called on all processes; each may measure its share of the data and bring the shares together (`core.distributed`).
+Evaluator = Callable[[Encoder, World], Mapping[str, float]]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Trained:
-    """What a finished run leaves: the model folder, its metrics, the numbers of pairs and seconds, and what was dropped."""
+    """What a finished run leaves: the model folder (and that of the averaged weights), its metrics, the numbers of pairs and
+    seconds, and what was dropped.
+    """
 
     model: Path
+    average: Path | None
     metrics: Path
     steps: int
     pairs: int
@@ -52,39 +55,73 @@ class Trained:
     drops: Drops
 
 
-def train(run: Run, out: Path, *, resume: bool, world: World, device: torch.device) -> Trained:
-    """Train as `run` says and write `out/model/`; on the way `out/checkpoints/<step>/` and `out/metrics.jsonl`.
+def train(
+    run: Run, out: Path, *, resume: bool, world: World, device: torch.device, evaluators: Sequence[Evaluator] = ()
+) -> Trained:
+    """Train as `run` says and write `out/model/`; on the way checkpoints and `out/metrics.jsonl`.
 
-    ValueError for settings that do not fit together, before the first step. Interrupted on Ctrl-C, after saving.
+    ValueError for settings that do not fit together, before the first step. Interrupted on Ctrl-C and SIGTERM, after saving.
+    FloatingPointError where gradients stay without a finite value, roll-backs or not.
     """
-    tokenizer = _check(run, world)
-    shards = find_shards(run.data.shards)
-    newest = _claim(out, run, resume=resume)
-    torch.manual_seed(run.train.seed)
-    model = build(run.model)
-    initialize(model, torch.Generator().manual_seed(run.train.seed))
-    model.to(device).train()
-    model.checkpoint_towers(image=run.train.checkpoint_image_tower, text=run.train.checkpoint_text_tower)
-    optimizer = build_optimizer(model, run.optim)
-    start = checkpoints.Progress(step=0, position={"epoch": 0, "pairs": 0}, seconds=0.0)
-    if newest is not None:
-        start = checkpoints.restore(newest, model=model, optimizer=optimizer, device=device)
+    together(lambda: check(run, world), world)
+    with ExitStack() as stack:
+        together(lambda: stack.enter_context(held(out, world)), world)
+        return _train(run, out, resume=resume, world=world, device=device, evaluators=evaluators)
+
+
+def _train(
+    run: Run, out: Path, *, resume: bool, world: World, device: torch.device, evaluators: Sequence[Evaluator]
+) -> Trained:
+    beginning = together(lambda: begin(run), world)
     drops = Drops(strict=run.data.strict)
-    loader = Loader(
-        shards,
-        transform=train_transform(run.preprocess, run.data.crop),
-        tokenizer=tokenizer,
-        batch_size=run.train.batch_size,
-        seed=run.train.seed,
-        shuffle_size=run.data.shuffle_size,
-        drops=drops,
-        position=start.position,
+    sources = survey(run.data.shards, run.data.weights, drops=drops, world=world)
+    newest = on_leader(lambda: claim(out, run, resume=resume), world)
+    clip = beginning.model.double() if run.train.precision == "float64" else beginning.model
+    lock_tower(clip, run.optim.lock)
+    model = wrap(clip, run.train, world=world, device=device)
+    state = State(
+        model=clip,
+        optimizer=build_optimizer(clip, run.optim),
+        average=None if run.optim.average is None else Average(clip, run.optim.average),
+        guard=Guard(run.guard, device),
     )
-    loop = _Loop(run=run, out=out, model=model, optimizer=optimizer, world=world, device=device)
-    done = loop.follow(loader, start)
-    _write_model(out / "model", run, model, tokenizer)
+    step = Step(
+        model=model,
+        optimizer=state.optimizer,
+        loss=loss_of(run, world),
+        guard=state.guard,
+        average=state.average,
+        teacher=together(lambda: load_teacher(run, world=world, device=device), world),
+        train=run.train,
+        optim=run.optim,
+    )
+    train_mode(clip, run.optim.lock)
+    start = Progress(data=fingerprint(sources))
+    if newest is not None:
+        if world.size > 1:
+            step(blank_batch(run, world), number=0, rate=0.0)  # DDP settles the order of its sums after one step
+        start = together(lambda: continued(newest, state, start), world)
+    plan = Plan(batch_size=run.train.batch_size, seed=run.train.seed, shuffle_size=run.data.shuffle_size, lanes=run.data.lanes)
+
+    def loader() -> Loader:
+        return Loader(
+            sources,
+            transform=train_transform(run.preprocess, run.data.crop),
+            tokenizer=beginning.tokenizer,
+            plan=plan,
+            drops=drops,
+            world=world,
+            workers=num_workers(run, device),
+            position=start.position or None,
+        )
+
+    loop = _Loop(run=run, out=out, step=step, state=state, tokenizer=beginning.tokenizer, evaluators=tuple(evaluators))
+    done = loop.follow(together(loader, world), start)
+    drops = _everyones_drops(drops, world)
+    folders = loop.write_models()
     return Trained(
         model=out / "model",
+        average=folders.get("model-average"),
         metrics=out / "metrics.jsonl",
         steps=done.step,
         pairs=done.step * run.train.batch_size,
@@ -93,41 +130,11 @@ def train(run: Run, out: Path, *, resume: bool, world: World, device: torch.devi
     )
 
 
-def _check(run: Run, world: World) -> Tokenizer:
-    tokenizer = Tokenizer.clip(context_length=run.model.text.context_length)
-    if not run.data.shards:
-        raise ValueError("no data: say where the shards are, --set data.shards=FOLDER (`fullclip data shard` makes them)")
-    if (run.model.text.vocab_size, run.model.text.end_id) != (tokenizer.vocab_size, tokenizer.end_id):
-        raise ValueError(f"model.text.vocab_size is {run.model.text.vocab_size}; the tokenizer has {tokenizer.vocab_size}")
-    if run.model.vision.image_size != run.preprocess.size:
-        raise ValueError(
-            f"model.vision.image_size is {run.model.vision.image_size} and preprocess.size {run.preprocess.size}: set both"
-        )
-    if world.size > 1:
-        raise ValueError(f"{world.size} processes were started; a run uses one: start it without torchrun")
-    return tokenizer
-
-
-def _claim(out: Path, run: Run, *, resume: bool) -> Path | None:
-    """Take `out` for this run; the newest checkpoint where it is resumed."""
-    newest = checkpoints.latest(out / "checkpoints")
-    if not resume and (newest is not None or (out / "model").exists()):
-        raise ValueError(f"{out} already holds a run; add --resume to go on with it, or give another --out")
-    if resume:
-        checkpoints.check_same_run(out, run)
-    checkpoints.write_run(out, run)
-    checkpoints.remove_unfinished(out / "checkpoints")
-    return newest
-
-
-def _write_model(folder: Path, run: Run, model: Clip, tokenizer: Tokenizer) -> None:
-    trained = Checkpoint(
-        config=run.model,
-        state={name: tensor.cpu() for name, tensor in model.state_dict().items()},
-        preprocess=run.preprocess,
-        provenance=Provenance(source="fullclip train", training_data=", ".join(run.data.shards)),
-    )
-    write_checkpoint(trained, folder, tokenizer=tokenizer)
+def _everyones_drops(own: Drops, world: World) -> Drops:
+    total = Drops(strict=own.strict, num_examples=own.num_examples)
+    for drops in everyones(own, world):
+        total.merge(drops)
+    return total
 
 
 @dataclass(kw_only=True)
@@ -136,127 +143,141 @@ class _Loop:
 
     run: Run
     out: Path
-    model: Clip
-    optimizer: torch.optim.Optimizer
-    world: World
-    device: torch.device
+    step: Step
+    state: State
+    tokenizer: Tokenizer
+    evaluators: tuple[Evaluator, ...]
 
-    def follow(self, loader: Loader, start: checkpoints.Progress) -> checkpoints.Progress:
+    @property
+    def world(self) -> World:
+        return self.step.model.world
+
+    @property
+    def device(self) -> torch.device:
+        return self.state.guard.state.device
+
+    @property
+    def folder(self) -> CheckpointFolder:
+        return checkpoint_folder(self.out, self.run)
+
+    def follow(self, loader: Loader, start: Progress) -> Progress:
         """Step until the steps or the minutes are used up; checkpoints on the way and at the end."""
-        config, here = self.run.train, start
-        bfloat16 = config.precision == "bfloat16" or (config.precision == "auto" and has_bfloat16(self.device))
-        clock = time.monotonic() - start.seconds
-        with MetricsLog(self.out, keep_until=start.step) as log, _Bar(config.steps, start.step) as bar, _stop_flag() as stop:
-            report = _Report(log, bar, config.batch_size)
-            batches = iter(loader)
-            while here.step < config.steps and not self._time_is_up(here.seconds):
-                rate = learning_rate(self.run.optim, step=here.step, progress=self._share_done(here))
-                for group in self.optimizer.param_groups:
-                    group["lr"] = rate
-                batch = next(batches)
-                if here.step == 0 and batch.position["epoch"] > 0:
-                    raise ValueError(f"the shards hold fewer than train.batch_size = {config.batch_size} pairs: set it lower")
-                outcome = train_step(self.model, batch, self.optimizer, world=self.world, device=self.device, bfloat16=bfloat16)
-                here = checkpoints.Progress(step=here.step + 1, position=batch.position, seconds=time.monotonic() - clock)
-                last = here.step == config.steps or self._time_is_up(here.seconds)
-                stopped = stop.is_set()  # read once: a Ctrl-C between saving and leaving counts for the next step
-                saves = here.step % config.checkpoint_every == 0 or last or stopped
-                if saves or here.step % config.log_every == 0 or here.step == 1:
-                    report.write(here, outcome, batch, rate)  # before saving: it refuses a loss that is no number
-                if saves:
-                    saved = self._save(here)
-                    if stopped and not last:
-                        raise Interrupted(saved, here.step)
+        run, here = self.run, start
+        with ExitStack() as stack:
+            log = stack.enter_context(MetricsLog(self.out, keep_until=start.step)) if self.world.leads else None
+            bar = stack.enter_context(Bar(run.train.steps, start.step, shown=self.world.leads))
+            wish = stack.enter_context(stop_wish())
+            peak = peak_flops(self.device, computes_in(run.train, self.device)) if self.world.leads else 1.0
+            report = Report(log, bar, run, self.world, flops_per_second=peak)
+            saver = stack.enter_context(Saver(self.folder, run, self.world, is_sharded=self.step.model.is_sharded))
+            batches = stack.enter_context(closing(together(lambda: iter(loader), self.world)))
+            pace, in_a_row = Pace(run, self.world, start), 0
+            while in_a_row or not pace.ends(here):  # a run does not end with a step that was left out
+                rate = learning_rate(run.optim, step=here.step, progress=pace.share_done(here))
+                with report.waiting(), self._saved_without_data(here, saver):
+                    batch = next(batches)
+                outcome = self.step(batch, number=here.step, rate=rate)
+                asked, seconds = pace.ask(wish)  # once a step: a wish that comes later counts for the next
+                here = replace(here, step=here.step + 1, position=batch.position, seconds=seconds)
+                last = pace.ends(here)
+                reports, saves = last or asked or pace.reports(here), last or asked or pace.saves(here)
+                in_a_row = 0
+                if reports or saves or pace.judges(here):
+                    verdicts = self.state.guard.read()
+                    in_a_row = verdicts.in_a_row
+                    if reports:
+                        report.write(here, outcome, batch, rate=rate, left_out=verdicts.left_out)
+                if in_a_row >= run.guard.patience:
+                    here, in_a_row = self._go_back(here, saver, report), 0
+                    continue
+                saver.check()
+                if saves and (asked or not in_a_row):  # else the weights may be what makes gradients infinite
+                    self._save(here, saver)
+                    pace.saved(here)
+                if asked and (in_a_row or not last):
+                    saver.wait()
+                    raise Interrupted(self.folder.at(here.step), here.step, asked)
+                if last and in_a_row:
+                    here = replace(here, step=here.step - 1)
+                    report.once_more(here)
+                elif self.evaluators and (last or pace.evaluates(here)):
+                    report.evaluated(here, self._evaluate())
+            saver.wait()
         return here
 
-    def _time_is_up(self, seconds: float) -> bool:
-        return self.run.train.minutes is not None and seconds >= 60 * self.run.train.minutes
+    @contextmanager
+    def _saved_without_data(self, here: Progress, saver: Saver) -> Iterator[None]:
+        """Where a store stays away, what was reached is saved first; of several processes only one may have noticed."""
+        try:
+            yield
+        except OSError:
+            if self.world.size == 1 and here.position:
+                self._save(here, saver)
+                saver.wait()
+            raise
 
-    def _share_done(self, here: checkpoints.Progress) -> float:
-        """By steps, or by time where that is further on."""
-        by_steps = here.step / self.run.train.steps
-        minutes = self.run.train.minutes
-        return by_steps if minutes is None else max(by_steps, here.seconds / (60 * minutes))
-
-    def _save(self, here: checkpoints.Progress) -> Path:
-        folder = self.out / "checkpoints"
-        return checkpoints.save(folder, model=self.model, optimizer=self.optimizer, progress=here, keep=self.run.train.keep)
-
-
-class _Report:
-    """Numbers of a step, to the log and to the bar. Reading them waits for the device, so it is not done every step."""
-
-    def __init__(self, log: MetricsLog, bar: "_Bar", batch_size: int) -> None:
-        self._log, self._bar, self._batch_size = log, bar, batch_size
-        self._before: tuple[int, float] | None = None
-
-    def write(self, here: checkpoints.Progress, outcome: StepOutcome, batch: Batch, rate: float) -> None:
-        loss = float(outcome.loss)
-        if not math.isfinite(loss):
-            raise FloatingPointError(
-                f"the loss is {loss} at step {here.step}: a smaller optim.learning_rate or a longer optim.warmup may help"
-            )
-        metrics = {
-            "loss": loss,
-            "learning_rate": rate,
-            "temperature": 1 / float(outcome.scale),
-            "gradient_norm": float(outcome.gradient_norm),
-            "epoch": float(batch.position["epoch"]),
-            "truncated_texts": float(batch.num_truncated),
-            "seconds": here.seconds,
+    def _save(self, here: Progress, saver: Saver) -> None:
+        """Hand the state to the thread that writes, with the positions of all processes."""
+        position = {
+            lane: taken for positions in everyones(dict(here.position), self.world) for lane, taken in positions.items()
         }
-        if self._before is not None and here.seconds > self._before[1]:
-            steps, seconds = here.step - self._before[0], here.seconds - self._before[1]
-            metrics["pairs_per_second"] = steps * self._batch_size / seconds
-        self._before = (here.step, here.seconds)
-        self._log.write(here.step, metrics)
-        self._bar.show(here.step, metrics)
+        saver.wait()  # or there would be two copies of the state in memory
+        files = snapshot(self.state, world=self.world, is_sharded=self.step.model.is_sharded)
+        saver.save(replace(here, position=position), files)
 
+    def _go_back(self, here: Progress, saver: Saver, report: Report) -> Progress:
+        """To the last checkpoint, but on with the data that follow. FloatingPointError where there is none, or too often."""
+        saver.wait()
+        wait_for_all(self.world)
+        last = on_leader(lambda: newest_whole(self.folder), self.world)
+        verdicts = self.state.guard.read()
+        if last is None or here.rollbacks >= self.run.guard.rollbacks:
+            kind = "no finite number or a spike" if self.run.guard.spike else "no finite number"
+            again = f", after going back {here.rollbacks} times" if here.rollbacks else ""
+            raise FloatingPointError(
+                f"the gradient is {kind}, {verdicts.in_a_row} steps in a row up to step {here.step}{again}:"
+                " a smaller optim.learning_rate, a longer optim.warmup or optim.clip_norm=1 may help"
+            )
+        back = together(lambda: restore(last, self.state), self.world)
+        self.state.guard.forgive()
+        back = replace(back, position=here.position, seconds=here.seconds, rollbacks=here.rollbacks + 1)
+        report.went_back(here.step, back, left_out=verdicts.left_out)
+        return back
 
-class _Bar:
-    """The progress bar; where stderr is no terminal, a line now and then."""
-
-    def __init__(self, steps: int, done: int) -> None:
-        shown = TextColumn("{task.fields[shown]}")
-        self._context = progress("", shown)
-        self._steps, self._done = steps, done
-        self._last_line = 0.0
-
-    def __enter__(self) -> "_Bar":
-        self._progress = self._context.__enter__()
-        self._task = self._progress.add_task("", total=self._steps, completed=self._done, shown="")
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self._context.__exit__(None, None, None)
-
-    def show(self, step: int, metrics: dict[str, float]) -> None:
-        text = (
-            f"{metrics.get('pairs_per_second', 0):.0f} pairs/s loss {metrics['loss']:.2f}"
-            f" lr {metrics['learning_rate']:.0e} temp {metrics['temperature']:.3f}"
+    def _evaluate(self) -> dict[str, float]:
+        """What the evaluators find of the model as it would be written now: averaged, where an average is kept."""
+        weights = self._weights()
+        encoder = Encoder(
+            to_module(weights.get("model-average", weights["model"])).to(self.device),
+            preprocess=self.run.preprocess,
+            tokenizer=self.tokenizer,
         )
-        self._progress.update(self._task, completed=step, shown=text)
-        now = time.monotonic()
-        if self._progress.disable and (now - self._last_line > _SECONDS_BETWEEN_LINES or step == self._steps):
-            stderr().print(f"step {step:,} of {self._steps:,}  {text}", highlight=False)
-            self._last_line = now
+        return {name: value for evaluator in self.evaluators for name, value in evaluator(encoder, self.world).items()}
 
+    def _weights(self) -> dict[str, Checkpoint]:
+        """The model, and its running average where one is kept, whole on every process."""
+        found = {"model": whole(self.state.model.state_dict().items())}
+        if self.state.average is not None:
+            with self.state.average.applied(self.state.model):
+                averaged = whole(self.state.model.state_dict().items())
+                found["model-average"] = {name: tensor.clone() for name, tensor in averaged.items()}
+        provenance = Provenance(source="fullclip train", training_data=", ".join(self.run.data.shards))
+        return {
+            name: Checkpoint(
+                config=self.run.model,
+                state={key: tensor.cpu() for key, tensor in state.items()},
+                preprocess=self.run.preprocess,
+                provenance=provenance,
+            )
+            for name, state in found.items()
+        }
 
-@contextmanager
-def _stop_flag() -> Iterator[threading.Event]:
-    """An event that the first Ctrl-C sets; the second stops at once. Elsewhere than in the main thread it is never set."""
-    stop = threading.Event()
-    if threading.current_thread() is not threading.main_thread():
-        yield stop
-        return
-
-    def handle(number: int, frame: FrameType | None) -> None:
-        stderr().print("stopping after this step; once more to stop at once, without saving")
-        stop.set()
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-
-    before = signal.signal(signal.SIGINT, handle)
-    try:
-        yield stop
-    finally:
-        signal.signal(signal.SIGINT, before)
+    def write_models(self) -> dict[str, Path]:
+        """The finished model's folder, and that of its average; by name."""
+        folders = {}
+        for name, trained in self._weights().items():
+            folders[name] = self.out / name
+            if self.world.leads:
+                write_checkpoint(trained, folders[name], tokenizer=self.tokenizer)
+        wait_for_all(self.world)
+        return folders

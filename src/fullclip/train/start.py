@@ -1,0 +1,135 @@
+"""From a run's settings to its parts, or to one line that says why they do not fit together, before the first step."""
+
+import hashlib
+import json
+import os
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+
+import torch
+from torch import Tensor
+
+from fullclip import losses
+from fullclip.core.distributed import World
+from fullclip.core.types import Batch, Features
+from fullclip.data.survey import Source
+from fullclip.inference import tokenizer_of
+from fullclip.models.clip import Clip, build, initialize
+from fullclip.models.hub import locate
+from fullclip.models.resolution import change_resolution
+from fullclip.models.weights import read_checkpoint, to_module
+from fullclip.preprocess.tokenizer import Tokenizer
+from fullclip.train.checkpoints.contents import Progress, State, restore
+from fullclip.train.config import Run
+
+
+@dataclass(frozen=True, kw_only=True)
+class Beginning:
+    """A model with its first weights, on the CPU, and the tokenizer that belongs to it."""
+
+    model: Clip
+    tokenizer: Tokenizer
+
+
+def check(run: Run, world: World) -> None:
+    """ValueError for settings that do not fit together."""
+    if not run.data.shards:
+        raise ValueError("no data: say where the shards are, --set data.shards=FOLDER (`fullclip data shard` makes them)")
+    if run.model.vision.image_size != run.preprocess.size:
+        raise ValueError(
+            f"model.vision.image_size is {run.model.vision.image_size} and preprocess.size {run.preprocess.size}: set both"
+        )
+    if run.train.batch_size % world.size:
+        fitting = world.size * max(1, run.train.batch_size // world.size)
+        raise ValueError(
+            f"train.batch_size is {run.train.batch_size}: {world.size} processes cannot share it evenly; set it to {fitting}"
+        )
+    if run.loss.kind == "sigmoid" and run.model.logit_bias is None:
+        raise ValueError("loss.kind=sigmoid learns a bias: add --set model.logit_bias=-10 (SigLIP)")
+    if run.loss.kind != "sigmoid" and run.model.logit_bias is not None:
+        raise ValueError(
+            f"model.logit_bias={run.model.logit_bias} has no part in a softmax: set it to none, or loss.kind=sigmoid"
+        )
+    if run.optim.lock != "none" and not run.train.init:
+        raise ValueError(f"optim.lock={run.optim.lock} would keep a tower of random weights: add --init MODEL")
+
+
+def begin(run: Run) -> Beginning:
+    """New weights by the run's seed, or those of `train.init`."""
+    if run.train.init:
+        return _from_model(run)
+    tokenizer = Tokenizer.clip(context_length=run.model.text.context_length)
+    if (run.model.text.vocab_size, run.model.text.end_id) != (tokenizer.vocab_size, tokenizer.end_id):
+        raise ValueError(f"model.text.vocab_size is {run.model.text.vocab_size}; the tokenizer has {tokenizer.vocab_size}")
+    model = build(run.model)
+    initialize(model, torch.Generator().manual_seed(run.train.seed))
+    return Beginning(model=model, tokenizer=tokenizer)
+
+
+def _from_model(run: Run) -> Beginning:
+    path, _ = locate(run.train.init)
+    checkpoint = read_checkpoint(path)
+    tokenizer = tokenizer_of(path, checkpoint)
+    if tokenizer is None:
+        raise ValueError(f"{run.train.init} comes without its tokenizer: training needs one")
+    if checkpoint.config.vision.image_size != run.model.vision.image_size:
+        checkpoint = change_resolution(checkpoint, run.model.vision.image_size)
+    state = dict(checkpoint.state)
+    if run.model.logit_bias is not None:
+        state.setdefault("logit_bias", torch.tensor(run.model.logit_bias))
+    return Beginning(model=to_module(replace(checkpoint, config=run.model, state=state), source=path), tokenizer=tokenizer)
+
+
+def tokenizer_for(run: Run) -> Tokenizer | None:
+    """The tokenizer of a run's model: CLIP's, or that of the model it started from."""
+    if not run.train.init:
+        return Tokenizer.clip(context_length=run.model.text.context_length)
+    path, _ = locate(run.train.init)
+    return tokenizer_of(path, read_checkpoint(path))
+
+
+def started_from(run: Run, name: str) -> Run:
+    """`run` with the shape and the preprocessing of an existing model, to be trained further."""
+    checkpoint = read_checkpoint(locate(name)[0])
+    train = replace(run.train, init=name)
+    return replace(run, model=checkpoint.config, preprocess=checkpoint.preprocess, train=train)
+
+
+def loss_of(run: Run, world: World) -> Callable[[Features], Tensor]:
+    """The loss that the run names."""
+    kinds = {"softmax": losses.softmax, "tiled_softmax": losses.tiled_softmax, "sigmoid": losses.sigmoid}
+    return partial(kinds[run.loss.kind], world=world)
+
+
+def num_workers(run: Run, device: torch.device) -> int:
+    """Beside a GPU, this process's share of the cores decodes; on a CPU the model needs them, and threads fill the gaps."""
+    if run.data.workers is not None:
+        return run.data.workers
+    cores = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
+    return max(1, cores // max(1, torch.cuda.device_count())) if device.type == "cuda" else 0
+
+
+def fingerprint(sources: Sequence[Source]) -> str:
+    """Of the shards' names and sizes, in which the positions of a run are counted; folders may be moved."""
+    shards = [[(shard.path.rpartition("/")[2], shard.num_samples) for shard in source.shards] for source in sources]
+    return hashlib.sha256(json.dumps(shards).encode()).hexdigest()
+
+
+def continued(checkpoint: str, state: State, fresh: Progress) -> Progress:
+    """The state of a checkpoint put in place. ValueError where its data are not those of `fresh`."""
+    progress = restore(checkpoint, state)
+    if progress.data != fresh.data:
+        raise ValueError(
+            f"the shards are not those that {checkpoint} was trained on (others in number, name or size): samples would be"
+            " repeated and skipped; put them back, or begin a new run: --init MODEL --out FOLDER"
+        )
+    return progress
+
+
+def blank_batch(run: Run, world: World) -> Batch:
+    """A batch of this process's share that shows nothing and says nothing."""
+    n, size, text = run.train.batch_size // world.size, run.preprocess.size, run.model.text
+    tokens = torch.full((n, text.context_length), text.end_id)
+    return Batch(images=torch.zeros(n, 3, size, size), tokens=tokens, keys=("",) * n)
