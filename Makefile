@@ -42,6 +42,9 @@ bench: setup
 	$(BIN)/python bench/tokenizer.py
 	$(BIN)/python bench/images.py
 	$(BIN)/python bench/start.py
+	$(BIN)/python bench/loader.py
+	$(BIN)/python bench/loss.py
+	$(BIN)/python bench/step.py
 
 clean:
 	rm -rf $(VENV) $(OUT)

@@ -29,7 +29,8 @@ def page() -> str:
     introduction = (
         "# Commands\n\nMade by `make docs` from the commands' own help.\n\n"
         "Answers go to stdout (with `--json` as JSON), progress and remarks to stderr. Exit codes: 0 done, 1 failed, 2 wrong"
-        " use, 130 stopped by Ctrl-C.\nAn error is one line; `fullclip --debug COMMAND ...` shows where it came from.\n"
+        " use, 130 stopped by Ctrl-C, 143 by SIGTERM.\n"
+        "An error is one line; `fullclip --debug COMMAND ...` shows where it came from.\n"
     )
     return "\n".join([introduction, *sections(command, context)])
 
