@@ -1,6 +1,8 @@
 import multiprocessing
 import os
 import signal
+import subprocess
+import sys
 import time
 from collections import Counter
 from dataclasses import replace
@@ -430,3 +432,30 @@ def test_a_ctrl_c_leaves_the_workers_to_their_parent_and_giving_up_ends_them(who
         next(batches)
     batches.close()
     wait_until_gone(started)
+
+
+_ABANDONED = """
+import sys
+
+from fullclip.core.distributed import World
+from fullclip.data.drops import Drops
+from fullclip.data.survey import survey
+from test_loader import load
+
+if __name__ == "__main__":
+    batches = iter(load(survey([sys.argv[1]], drops=Drops(), world=World.single()), workers=2))
+    next(batches)
+    print("one batch", flush=True)
+"""
+
+
+@pytest.mark.faults
+def test_a_program_that_ends_with_batches_to_come_ends(tmp_path):
+    make_shards(tmp_path / "shards", make_pairs(20))
+    script = tmp_path / "abandoned.py"
+    script.write_text(_ABANDONED)
+    path = os.pathsep.join([*sys.path, str(Path(__file__).parent)])
+    words = [sys.executable, str(script), str(tmp_path / "shards")]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=60, env={**os.environ, "PYTHONPATH": path})
+    assert done.stdout == "one batch\n", done.stderr
+    assert done.returncode == 0

@@ -1,5 +1,6 @@
 """Parts of batches from processes that decode. Knows how such processes start, fail and end, and nothing of what they do."""
 
+import atexit
 import multiprocessing
 import os
 import pickle
@@ -9,6 +10,7 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from multiprocessing import forkserver
 from typing import Any
 
@@ -88,7 +90,11 @@ def parts_of_workers(makers: Sequence[Callable[[], Iterator[Part]]]) -> Iterator
             multiprocessing_context=_context(),
             generator=torch.Generator(),  # or it would draw a number from the run's own
         )
+        before = multiprocessing.active_children()
         received = iter(loader)
+    own = [child for child in multiprocessing.active_children() if child not in before]
+    kill = partial(_kill, own)
+    atexit.register(kill)  # they ignore SIGTERM, with which Python would end them, and wait for ever
     try:
         while True:
             parts: list[Part] = []
@@ -102,6 +108,15 @@ def parts_of_workers(makers: Sequence[Callable[[], Iterator[Part]]]) -> Iterator
             yield parts
     finally:
         del received, loader  # the last reference: its processes are told to end, and waited for
+        kill()
+        atexit.unregister(kill)
+
+
+def _kill(processes: Sequence[Any]) -> None:
+    """End those that still run."""
+    for process in processes:
+        if process.is_alive():
+            process.kill()
 
 
 def _next(received: Iterator[Any]) -> Part | Exception | None:
