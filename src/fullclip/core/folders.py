@@ -2,12 +2,9 @@
 
 import shutil
 from pathlib import Path
-from typing import TypeVar
 
-from fullclip.core.remote import filesystem_of, patiently
-from fullclip.core.storage import is_remote
-
-T = TypeVar("T")
+from fullclip.core.remote import filesystem_of, patiently, read_remote
+from fullclip.core.storage import exists, is_remote
 
 
 def names_in(folder: str) -> list[str]:
@@ -26,21 +23,11 @@ def names_in(folder: str) -> list[str]:
     return sorted(patiently(look, folder))
 
 
-def exists(path: str) -> bool:
-    """Whether there is a file or a folder."""
-    if not is_remote(path):
-        return Path(path).exists()
-    files, root = filesystem_of(path)
-
-    def look() -> bool:
-        files.invalidate_cache()
-        try:
-            files.info(root)
-        except FileNotFoundError:
-            return False
-        return True
-
-    return patiently(look, path)
+def appeared(path: str) -> bool:
+    """Whether there is a file or a folder by now: another process may have written it since the last look."""
+    if is_remote(path):
+        filesystem_of(path)[0].invalidate_cache()
+    return exists(path)
 
 
 def remove(path: str) -> None:
@@ -70,6 +57,4 @@ def read_text(path: str) -> str:
     """A small file's text."""
     if not is_remote(path):
         return Path(path).read_text(encoding="utf-8")
-    files, root = filesystem_of(path)
-    content: bytes = patiently(lambda: files.cat_file(root), path)
-    return content.decode("utf-8")
+    return read_remote(path).decode("utf-8")

@@ -1,6 +1,6 @@
-"""Reading from stores that fail now and then: s3://, https:// and whatever else fsspec knows, with tries and pauses.
+"""Stores that fail now and then: s3://, https:// and whatever else fsspec knows, asked with tries and pauses.
 
-Knows nothing of what is read. A store that stays away is one error that names the path.
+Knows nothing of what is read or written. A store that stays away is one error that names the path.
 """
 
 import io

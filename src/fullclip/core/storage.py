@@ -112,16 +112,16 @@ def _expand_one(pattern: str, suffix: str, *, is_listed: bool) -> list[str]:
     if is_remote(pattern) and is_listed and not is_glob:
         return [pattern]
     if _is_http(pattern):
-        return [pattern] if _exists(pattern) else []
+        return [pattern] if exists(pattern) else []
     # url_to_fs makes a local path absolute, so that a file found by two patterns is known as one
     filesystem, root = filesystem_of(pattern)
-    if is_glob and not _exists(pattern):
+    if is_glob and not exists(pattern):
         matches = [path for path in patiently(lambda: filesystem.glob(root), pattern) if path.endswith(suffix)]
     elif is_folder(pattern):
         listed = patiently(lambda: filesystem.ls(root, detail=False), pattern)
         matches = [path for path in listed if path.endswith(suffix)]
     else:
-        matches = [root] if _exists(pattern) else []
+        matches = [root] if exists(pattern) else []
     return sorted(filesystem.unstrip_protocol(match) if is_remote(pattern) else match for match in matches)
 
 
@@ -129,7 +129,8 @@ def _is_http(path: str) -> bool:
     return path.startswith(("http://", "https://"))
 
 
-def _exists(path: str) -> bool:
+def exists(path: str) -> bool:
+    """Whether there is a file or a folder."""
     if not is_remote(path):
         return Path(path).exists()
     try:

@@ -14,7 +14,7 @@ from pathlib import Path
 from threading import Event
 from typing import Any
 
-from fullclip.core.folders import exists, names_in, read_text, remove, upload
+from fullclip.core.folders import appeared, names_in, read_text, remove, upload
 from fullclip.core.storage import complain_of_a_full_disk, fsync, is_remote, sha256
 
 PROGRESS = "progress.json"
@@ -30,7 +30,7 @@ class CheckpointFolder:
 
     def all(self) -> list[str]:
         """Finished checkpoints, oldest first."""
-        names = [name for name in names_in(self.path) if name.isdigit() and exists(f"{self._named(name)}/{PROGRESS}")]
+        names = [name for name in names_in(self.path) if name.isdigit() and appeared(f"{self._named(name)}/{PROGRESS}")]
         return [self._named(name) for name in sorted(names, key=int)]
 
     def at(self, step: int) -> str:
@@ -109,7 +109,7 @@ class Place:
 
 def is_checkpoint(path: str) -> bool:
     """Whether a run in training wrote this folder."""
-    return exists(f"{path}/{PROGRESS}")
+    return appeared(f"{path}/{PROGRESS}")
 
 
 def damage(checkpoint: str) -> str | None:
@@ -183,7 +183,7 @@ def _collect(folder: str, size: int, given_up: Event) -> dict[str, str]:
     hashes: dict[str, str] = {}
     until = time.monotonic() + _PATIENCE
     for path in (f"{folder}/{_receipt(rank)}" for rank in range(size)):
-        while not exists(path):
+        while not appeared(path):
             if given_up.is_set() or time.monotonic() > until:
                 raise TimeoutError(f"{path}: another process has not written it, so this checkpoint is none")
             time.sleep(_LOOK_EVERY)
