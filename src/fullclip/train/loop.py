@@ -1,7 +1,7 @@
 """Follow a run from its config to a model folder, through interruptions. The only place where the parts of training meet."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -13,13 +13,13 @@ from fullclip.data.drops import Drops
 from fullclip.data.loader import Loader, Plan
 from fullclip.data.survey import survey
 from fullclip.inference import Encoder
-from fullclip.models.checkpoint import Checkpoint, Provenance
+from fullclip.models.checkpoint import Checkpoint
 from fullclip.models.weights import to_module
 from fullclip.models.writing import write_checkpoint
 from fullclip.preprocess.image import train_transform
 from fullclip.preprocess.tokenizer import Tokenizer
 from fullclip.train.checkpoints.claim import checkpoint_folder, claim, held, newest_whole
-from fullclip.train.checkpoints.contents import Progress, State, restore, snapshot
+from fullclip.train.checkpoints.contents import Progress, State, restore, snapshot, trained
 from fullclip.train.checkpoints.folder import CheckpointFolder
 from fullclip.train.checkpoints.saver import Saver
 from fullclip.train.config import Run
@@ -246,38 +246,29 @@ class _Loop:
 
     def _evaluate(self) -> dict[str, float]:
         """What the evaluators find of the model as it would be written now: averaged, where an average is kept."""
-        weights = self._weights()
         encoder = Encoder(
-            to_module(weights.get("model-average", weights["model"])).to(self.device),
-            preprocess=self.run.preprocess,
-            tokenizer=self.tokenizer,
+            to_module(self._trained(self._names[-1])).to(self.device), preprocess=self.run.preprocess, tokenizer=self.tokenizer
         )
         return {name: value for evaluator in self.evaluators for name, value in evaluator(encoder, self.world).items()}
 
-    def _weights(self) -> dict[str, Checkpoint]:
-        """The model, and its running average where one is kept, whole on every process."""
-        found = {"model": whole(self.state.model.state_dict().items())}
-        if self.state.average is not None:
-            with self.state.average.applied(self.state.model):
-                averaged = whole(self.state.model.state_dict().items())
-                found["model-average"] = {name: tensor.clone() for name, tensor in averaged.items()}
-        provenance = Provenance(source="fullclip train", training_data=", ".join(self.run.data.shards))
-        return {
-            name: Checkpoint(
-                config=self.run.model,
-                state={key: tensor.cpu() for key, tensor in state.items()},
-                preprocess=self.run.preprocess,
-                provenance=provenance,
-            )
-            for name, state in found.items()
-        }
+    @property
+    def _names(self) -> list[str]:
+        """Of the folders that models are written to: the last weights, and their average where one is kept."""
+        return ["model"] if self.state.average is None else ["model", "model-average"]
+
+    def _trained(self, name: str) -> Checkpoint:
+        """One of `_names`, whole on every process and apart from the model in training."""
+        average = self.state.average if name == "model-average" else None
+        with nullcontext() if average is None else average.applied(self.state.model):
+            state = whole(self.state.model.state_dict().items())
+            return trained(self.run, {key: tensor.to("cpu", copy=True) for key, tensor in state.items()})
 
     def write_models(self) -> dict[str, Path]:
         """The finished model's folder, and that of its average; by name."""
         folders = {}
-        for name, trained in self._weights().items():
-            folders[name] = self.out / name
+        for name in self._names:
+            folders[name], checkpoint = self.out / name, self._trained(name)
             if self.world.leads:
-                write_checkpoint(trained, folders[name], tokenizer=self.tokenizer)
+                write_checkpoint(checkpoint, folders[name], tokenizer=self.tokenizer)
         wait_for_all(self.world)
         return folders

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 import torch
@@ -22,6 +23,7 @@ from fullclip.train.teacher import Teacher
 _COMPILED_MULTIPLE = 16  # lengths of texts that a compiled model sees, so that it is compiled for few
 
 
+@cache
 def has_bfloat16(device: torch.device) -> bool:
     """Whether matrices are multiplied in bfloat16 by the hardware; elsewhere it would be emulated, and slow."""
     if device.type == "cuda":

@@ -206,8 +206,13 @@ def model_in(checkpoint: str) -> Checkpoint:
     with _local(checkpoint) as folder:
         parts = Parts(folder, "model")
         state = {name: parts.whole(name) for name in parts.names}
+    return trained(run, state)
+
+
+def trained(run: Run, state: Mapping[str, Tensor]) -> Checkpoint:
+    """Weights that a run has come to, as a model."""
     provenance = Provenance(source="fullclip train", training_data=", ".join(run.data.shards))
-    return Checkpoint(config=run.model, state=state, preprocess=run.preprocess, provenance=provenance)
+    return Checkpoint(config=run.model, state=dict(state), preprocess=run.preprocess, provenance=provenance)
 
 
 @contextmanager
