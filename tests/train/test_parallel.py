@@ -57,8 +57,8 @@ def test_another_number_of_processes_goes_on(alone, tmp_path, before, after, way
     _run(before, out, *whole_run)
     for checkpoint in (out / "checkpoints").iterdir():
         if int(checkpoint.name) > 2:
-            _remove(checkpoint)
-    _remove(out / "model")
+            shutil.rmtree(checkpoint)
+    shutil.rmtree(out / "model")
     _run(after, out, *whole_run, resume=True)
     assert_close(out, alone, tolerance=1e-9)
 
@@ -70,8 +70,8 @@ def test_three_processes_resume_to_the_bit(tmp_path, way):
     settings = ("train.batch_size=18", "train.steps=6", f"train.parallel={way}")
     run_in_processes(3, tmp_path / "straight", *settings)
     shutil.copytree(tmp_path / "straight", tmp_path / "run")
-    _remove(tmp_path / "run/model")
-    _remove(tmp_path / "run/checkpoints/00000006")
+    shutil.rmtree(tmp_path / "run/model")
+    shutil.rmtree(tmp_path / "run/checkpoints/00000006")
     run_in_processes(3, tmp_path / "run", *settings, resume=True)
     assert curve(tmp_path / "run") == curve(tmp_path / "straight")
     assert same_weights(tmp_path / "run", tmp_path / "straight")
@@ -82,9 +82,3 @@ def _run(size: int, out: Path, *settings: str, resume: bool = False) -> None:
         run_to_end(out, *settings, resume=resume)
     else:
         run_in_processes(size, out, *settings, resume=resume)
-
-
-def _remove(folder: Path) -> None:
-    for path in folder.iterdir():
-        path.unlink()
-    folder.rmdir()
