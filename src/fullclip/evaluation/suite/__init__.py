@@ -1,0 +1,1 @@
+"""An evaluation from its tasks to its folder of results."""

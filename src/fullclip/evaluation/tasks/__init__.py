@@ -1,0 +1,1 @@
+"""Where a task's images, labels and words come from."""

@@ -1,0 +1,110 @@
+"""What is asked of a model: a set's examples split by split, its classes in words, and the number that counts.
+
+Knows nothing of models, nor of the layouts that sets lie in (the other files of this room).
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+
+Kind = Literal["classification", "multilabel", "retrieval"]
+# The paper's metrics (Table 9, section 3.3), by the names of results
+Metric = Literal[
+    "accuracy",
+    "mean_per_class",
+    "map_11_point",
+    "roc_auc",
+    "mean_top1_top5",
+    "mean_pm0_pm10",
+    "recall@1",
+    "recall@5",
+    "recall@10",
+]
+SPLITS = ("train", "validation", "test")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Example:
+    """A picture of a set: an encoded file or uint8 pixels [height, width, 3], and what is known to be right.
+
+    `labels` holds the numbers of its classes: one in a classification, any number in a multi-label set, none in retrieval,
+    where `texts` holds the captions. `meta` is whatever else the set says (a video's name, a frame's number).
+    """
+
+    key: str
+    image: bytes | np.ndarray
+    labels: tuple[int, ...] = ()
+    texts: tuple[str, ...] = ()
+    meta: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Skipped:
+    """A place of a set that holds no example that can be used, and why."""
+
+    key: str
+    reason: str
+
+
+class Split(ABC):
+    """A part of a set: numbered places, readable from anywhere in any number of passes."""
+
+    @abstractmethod
+    def __len__(self) -> int:
+        """How many places there are, those that cannot be used among them."""
+
+    @abstractmethod
+    def read(self, places: range) -> Iterator[Example | Skipped]:
+        """One for each of `places`, in order. ValueError for a label that the task has no class for."""
+
+    @abstractmethod
+    def digest(self) -> str:
+        """The SHA-256 of all that is in it, images, labels and texts: another one whenever a number could be."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Task:
+    """A set with its question. `classes` holds each class's names, one or several, in the order of the labels.
+
+    `test` is what is measured; `train` and `validation` are there where a probe can be fitted. `reference` names, for a shift
+    (section 3.3), the task whose classes these are, and `reference_classes` which of them each class is: one or several.
+    """
+
+    name: str
+    kind: Kind
+    metric: Metric
+    splits: Mapping[str, Split]
+    classes: tuple[tuple[str, ...], ...] = ()
+    templates: tuple[str, ...] = ()
+    reference: str | None = None
+    reference_classes: tuple[tuple[int, ...], ...] = ()
+
+    def __post_init__(self) -> None:
+        if "test" not in self.splits:
+            raise ValueError(f"{self.name}: there is no test split, only {', '.join(self.splits) or 'nothing'}")
+        for name, split in self.splits.items():
+            if len(split) == 0:
+                raise ValueError(f"{self.name}: the split {name!r} is empty; leave it out or fill it")
+        if self.kind != "retrieval":
+            check_classes(self.classes, self.name)
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """The first name of each class: what results call it."""
+        return tuple(names[0] for names in self.classes)
+
+
+def check_classes(classes: tuple[tuple[str, ...], ...], task: str) -> None:
+    """ValueError for fewer than two classes, one without a name, or a name that two classes have."""
+    if len(classes) < 2:
+        raise ValueError(f"{task}: {len(classes)} classes; a classification needs at least two")
+    owner: dict[str, int] = {}
+    for number, names in enumerate(classes):
+        if not names or not all(name.strip() for name in names):
+            raise ValueError(f"{task}: class {number} has an empty name")
+        for name in names:
+            if owner.setdefault(name, number) != number:
+                raise ValueError(f"{task}: classes {owner[name]} and {number} are both called {name!r}; rename one")
