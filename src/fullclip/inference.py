@@ -1,8 +1,9 @@
 """A model at work: paths, pictures, arrays and strings in, L2-normalised embeddings out, in the order they came."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -24,6 +25,8 @@ from fullclip.preprocess.tokenizer import Tokenizer
 
 Precision = Literal["float32", "bfloat16", "float16"]
 ImageLike = str | Path | bytes | Image.Image | np.ndarray
+
+_PROJECTED_AT_ONCE = 4096
 
 
 class Encoder:
@@ -64,14 +67,28 @@ class Encoder:
         [height, width, 3]. Files are opened by `preprocess.image.decode_image`, upright and in 8 bits; a Pillow image is
         taken as it is. ImageError names the first that cannot be read.
         """
-        embeddings, _, errors = self._encode_images(images, stop_at_first=True)
+        rows, _, errors = self._rows(images, self._embedded, stop_at_first=True)
         if errors:
             raise errors[0]
-        return embeddings
+        return _stack(rows, self.embed)
 
     def encode_readable_images(self, images: Sequence[ImageLike]) -> tuple[np.ndarray, list[int], list[ImageError]]:
         """As `encode_images`, leaving out what cannot be read: (embeddings, the indices of their images, the errors)."""
-        return self._encode_images(images, stop_at_first=False)
+        rows, kept, errors = self._rows(images, self._embedded)
+        return _stack(rows, self.embed), kept, errors
+
+    def readable_image_features(self, images: Sequence[ImageLike]) -> tuple[np.ndarray, list[int], list[ImageError]]:
+        """The same with what a linear probe is fitted on in place of the embeddings: float32 [n, dim], before the projection of
+        a ViT (`Clip.image_features`). `project` makes embeddings of them.
+        """
+        rows, kept, errors = self._rows(images, lambda pixels: self.model.image_features(pixels.to(self.device)).float().cpu())
+        return _stack(rows, self.model.image_width), kept, errors
+
+    def project(self, features: np.ndarray) -> np.ndarray:
+        """Features as `readable_image_features` gives them -> embeddings, float32 [n, embed], each row of length 1."""
+        with torch.inference_mode():
+            parts = torch.from_numpy(features).split(_PROJECTED_AT_ONCE)
+            return _stack([self._unit(self.model.project_image(part.to(self.device))) for part in parts], self.embed)
 
     def encode_texts(self, texts: Sequence[str], *, truncate: bool = False) -> np.ndarray:
         """float32 [n, embed], each row of length 1. ValueError for a text longer than the context, unless `truncate`."""
@@ -82,44 +99,66 @@ class Encoder:
         tokens = self.tokenizer.encode(list(texts), truncate=truncate).ids
         with torch.inference_mode():
             rows = [self._unit(self.model.encode_text(part.to(self.device))) for part in tokens.split(self.batch_size)]
-        return self._stack(rows)
+        return _stack(rows, self.embed)
 
-    def _encode_images(
-        self, images: Sequence[ImageLike], *, stop_at_first: bool
-    ) -> tuple[np.ndarray, list[int], list[ImageError]]:
-        if isinstance(images, (str, Path, bytes, Image.Image)):
-            raise ValueError("encode_images takes a list of images; put the one image into a list")
-        rows, kept, errors = list[Tensor](), list[int](), list[ImageError]()
-        with ThreadPoolExecutor(os.cpu_count()) as pool, torch.inference_mode():
-            for indices in batches(range(len(images)), self.batch_size):
-                pixels = []
-                for i, found in zip(indices, pool.map(self._pixels, indices, [images[i] for i in indices]), strict=True):
-                    if isinstance(found, ImageError):
-                        errors.append(found)
-                    else:
-                        pixels.append(found)
-                        kept.append(i)
-                if errors and stop_at_first:
-                    break
-                if pixels:
-                    rows.append(self._unit(self.model.encode_image(torch.stack(pixels).to(self.device))))
-        return self._stack(rows), kept, errors
+    def _rows(
+        self, images: Sequence[ImageLike], forward: Callable[[Tensor], Tensor], *, stop_at_first: bool = False
+    ) -> tuple[list[Tensor], list[int], list[ImageError]]:
+        return readable_rows(
+            images, transform=self.transform, forward=forward, batch_size=self.batch_size, stop_at_first=stop_at_first
+        )
 
-    def _pixels(self, index: int, image: ImageLike) -> Tensor | ImageError:
-        try:
-            if isinstance(image, np.ndarray):
-                image = from_array(image)
-            return self.transform(image if isinstance(image, Image.Image) else decode_image(image))
-        except ImageError as error:
-            return error
-        except (ValueError, OSError) as error:  # an array of another shape; a Pillow image whose file is truncated
-            return ImageError(f"image {index}: {error}")
+    def _embedded(self, pixels: Float[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch embed"]:
+        return self._unit(self.model.encode_image(pixels.to(self.device)))
 
     def _unit(self, features: Float[Tensor, "batch embed"]) -> Float[Tensor, "batch embed"]:
         return F.normalize(features.float(), dim=-1).cpu()
 
-    def _stack(self, rows: list[Tensor]) -> np.ndarray:
-        return torch.cat(rows).numpy() if rows else np.zeros((0, self.embed), dtype=np.float32)
+
+def readable_rows(
+    images: Sequence[ImageLike],
+    *,
+    transform: Callable[[Image.Image], Tensor],
+    forward: Callable[[Float[Tensor, "batch 3 height width"]], Tensor],
+    batch_size: int,
+    stop_at_first: bool = False,
+) -> tuple[list[Tensor], list[int], list[ImageError]]:
+    """What `forward` gives for each batch of those `images` that can be read, decoded in threads: (its tensors, the images'
+    indices, the errors of the others). With `stop_at_first`, nothing is computed from the first error on.
+    """
+    if isinstance(images, (str, Path, bytes, Image.Image)):
+        raise ValueError("encode_images takes a list of images; put the one image into a list")
+    rows, kept, errors = list[Tensor](), list[int](), list[ImageError]()
+    pixels_of = partial(_pixels, transform)
+    with ThreadPoolExecutor(os.cpu_count()) as pool, torch.inference_mode():
+        for indices in batches(range(len(images)), batch_size):
+            pixels = []
+            for i, found in zip(indices, pool.map(pixels_of, indices, [images[i] for i in indices]), strict=True):
+                if isinstance(found, ImageError):
+                    errors.append(found)
+                else:
+                    pixels.append(found)
+                    kept.append(i)
+            if errors and stop_at_first:
+                break
+            if pixels:
+                rows.append(forward(torch.stack(pixels)))
+    return rows, kept, errors
+
+
+def _pixels(transform: Callable[[Image.Image], Tensor], index: int, image: ImageLike) -> Tensor | ImageError:
+    try:
+        if isinstance(image, np.ndarray):
+            image = from_array(image)
+        return transform(image if isinstance(image, Image.Image) else decode_image(image))
+    except ImageError as error:
+        return error
+    except (ValueError, OSError) as error:  # an array of another shape; a Pillow image whose file is truncated
+        return ImageError(f"image {index}: {error}")
+
+
+def _stack(rows: list[Tensor], width: int) -> np.ndarray:
+    return torch.cat(rows).numpy() if rows else np.zeros((0, width), dtype=np.float32)
 
 
 def load(

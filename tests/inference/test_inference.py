@@ -13,7 +13,7 @@ import peers
 from fullclip.inference import Encoder
 from fullclip.models.checkpoint import Checkpoint, CheckpointError, Provenance
 from fullclip.models.clip import Clip, build, cast_matrices, initialize
-from fullclip.models.config import PRESETS, ClipConfig
+from fullclip.models.config import PRESETS, ClipConfig, ResNetConfig
 from fullclip.models.writing import write_checkpoint
 from fullclip.preprocess.image import ImageError, PreprocessConfig
 from fullclip.preprocess.tokenizer import Tokenizer
@@ -229,3 +229,20 @@ def test_a_vocabulary_of_its_own(tmp_path):
     loaded = fullclip.load(tmp_path / "m", device="cpu")
     assert loaded.tokenizer(["dog"])[0, :4].tolist() == [5, 4, 6, 0]
     assert loaded.encode_texts(["dog"]).shape == (1, 32)
+
+
+RESNET = replace(TINY, vision=ResNetConfig(image_size=32, blocks=(1, 1, 1, 1), width=8, heads=4))
+
+
+@pytest.mark.parametrize("config", [TINY, RESNET], ids=["vit", "resnet"])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_projected_features_are_the_embeddings(config, dtype):
+    model = cast_matrices(made(config).eval(), dtype)
+    encoder = Encoder(model, preprocess=PreprocessConfig(size=32), tokenizer=None, batch_size=2)
+    images = [np.random.default_rng(seed).integers(0, 256, (40, 50, 3), dtype=np.uint8) for seed in range(5)]
+    features, kept, _ = encoder.readable_image_features([*images, b"rubbish"])
+    assert kept == [0, 1, 2, 3, 4]
+    assert features.shape == (5, model.image_width)
+    assert features.dtype == np.float32
+    np.testing.assert_allclose(encoder.project(features), encoder.encode_images(images), atol=3e-7)
+    assert encoder.readable_image_features([b"rubbish"])[0].shape == (0, model.image_width)

@@ -33,6 +33,23 @@ class Clip(nn.Module):
         """Features before normalisation, as openai/CLIP gives them."""
         return self.visual(images)
 
+    def image_features(self, images: Float[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch dim"]:
+        """What a linear probe is fitted on (appendix A.3): the class token of a ViT before its projection, or what a ResNet's
+        attention pools, which is its embedding.
+        """
+        return self.visual(images) if isinstance(self.visual, ModifiedResNet) else self.visual.before_projection(images)
+
+    @property
+    def image_width(self) -> int:
+        """The width of `image_features`."""
+        visual = self.visual
+        return visual.attnpool.c_proj.out_features if isinstance(visual, ModifiedResNet) else visual.proj.shape[0]
+
+    def project_image(self, features: Float[Tensor, "batch dim"]) -> Float[Tensor, "batch embed"]:
+        """Features as `image_features` gives them, in any precision, to what `encode_image` gives."""
+        visual = self.visual
+        return features if isinstance(visual, ModifiedResNet) else visual.project(features.to(visual.proj.dtype))
+
     def encode_text(self, tokens: Int[Tensor, "batch context"]) -> Float[Tensor, "batch embed"]:
         """Features before normalisation, as openai/CLIP gives them."""
         return self.text(tokens)

@@ -31,7 +31,10 @@ class VisionTransformer(nn.Module):
         self.proj = nn.Parameter(torch.empty(dim, embed))
 
     def forward(self, images: Float[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch embed"]:
-        return self.before_projection(images) @ self.proj
+        return self.project(self.before_projection(images))
+
+    def project(self, features: Float[Tensor, "batch dim"]) -> Float[Tensor, "batch embed"]:
+        return features @ self.proj
 
     def before_projection(self, images: Float[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch dim"]:
         """The class token after the last norm: what a linear probe of a ViT is fitted on (appendix A.3)."""
