@@ -1,10 +1,15 @@
-"""A run that takes a second: the tiny preset on the sample shard."""
+"""A run that takes a second: the tiny preset on the sample shard; a model that takes none."""
 
 from dataclasses import replace
 
+import torch
+
 from fullclip.core.config import override
+from fullclip.inference import Encoder
+from fullclip.models.clip import build, initialize
 from fullclip.models.config import PRESETS
 from fullclip.preprocess.image import PreprocessConfig
+from fullclip.preprocess.tokenizer import Tokenizer
 from fullclip.train.config import Run
 from fullclip.train.recipes import demo
 
@@ -24,3 +29,11 @@ def tiny_run(*settings: str) -> Run:
     """The demo recipe with the tiny preset and a handful of steps; `settings` as after --set."""
     run = replace(demo(), model=PRESETS["tiny"], preprocess=PreprocessConfig(size=32))
     return override(run, [*SETTINGS, *settings])
+
+
+def tiny_encoder() -> Encoder:
+    """An untrained model of the tiny preset, always the same."""
+    model = build(PRESETS["tiny"])
+    initialize(model, torch.Generator().manual_seed(0))
+    tokenizer = Tokenizer.clip(context_length=PRESETS["tiny"].text.context_length)
+    return Encoder(model.eval(), preprocess=PreprocessConfig(size=32), tokenizer=tokenizer)

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
+from jaxtyping import Float
 
 from fullclip.inference import Encoder, ImageLike
 from fullclip.zeroshot.prompts import PHOTO, check_labels, check_templates, fill
@@ -26,9 +27,7 @@ class ZeroShotClassifier:
         check_templates(templates)
         self.encoder, self.scale = encoder, scale
         self.labels, self.templates = tuple(str(label) for label in labels), tuple(templates)
-        prompts = [prompt for label in self.labels for prompt in fill(label, self.templates)]
-        means = encoder.encode_texts(prompts).reshape(len(self.labels), len(self.templates), -1).mean(axis=1)
-        self.weights: np.ndarray = means / np.linalg.norm(means, axis=1, keepdims=True)  # float32 [labels, embed]
+        self.weights = class_weights(encoder, [(label,) for label in self.labels], self.templates)
 
     @property
     def classes_(self) -> np.ndarray:
@@ -54,3 +53,17 @@ class ZeroShotClassifier:
     def probabilities(self, embeddings: np.ndarray) -> np.ndarray:
         """The softmax of `logits`."""
         return torch.from_numpy(self.logits(embeddings)).softmax(dim=1).numpy()
+
+
+def class_weights(
+    encoder: Encoder, classes: Sequence[Sequence[str]], templates: Sequence[str]
+) -> Float[np.ndarray, "classes embed"]:
+    """A row for each class, float32 of length 1: the mean of the embeddings of all its sentences, normalised again (section
+    3.1.4). A class of several names has the sentences of each.
+    """
+    prompts = [[prompt for name in names for prompt in fill(name, templates)] for names in classes]
+    embeddings = encoder.encode_texts([prompt for group in prompts for prompt in group])
+    ends = np.cumsum([len(group) for group in prompts])
+    means = np.stack([part.mean(axis=0) for part in np.split(embeddings, ends[:-1])])
+    normalized: np.ndarray = means / np.linalg.norm(means, axis=1, keepdims=True)
+    return normalized

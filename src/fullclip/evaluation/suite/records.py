@@ -6,7 +6,10 @@ tasks/<task>/<protocol>.json  the same numbers with their details; whole, or not
 tasks/<task>/<protocol>.npz   what was found example by example, for paired tests and figures
 """
 
+import io
 import json
+import zipfile
+import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -80,7 +83,8 @@ def read_record(folder: Path, task: str, protocol: str) -> Record | None:
         return None
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
-        with np.load(place / f"{protocol}.npz", allow_pickle=False) as arrays:
+        whole = io.BytesIO((place / f"{protocol}.npz").read_bytes())  # np.load leaves a damaged file open
+        with np.load(whole, allow_pickle=False) as arrays:
             return Record(
                 task=found["task"],
                 protocol=found["protocol"],
@@ -88,7 +92,7 @@ def read_record(folder: Path, task: str, protocol: str) -> Record | None:
                 details=found["details"],
                 arrays=dict(arrays),
             )
-    except (ValueError, KeyError, TypeError, OSError, EOFError) as error:
+    except (ValueError, KeyError, TypeError, OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise ValueError(f"{path}: damaged ({error}); remove it to measure again") from None
 
 

@@ -1,0 +1,176 @@
+"""Features of a split: kept, gone on with, the same from any number of processes, and never another model's."""
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+import processes
+from fullclip.core.distributed import World
+from fullclip.evaluation.features.backbone import Backbone, ClipBackbone, FunctionBackbone
+from fullclip.evaluation.features.cache import CHUNK, FeatureCache
+from fullclip.evaluation.features.extract import extract
+from fullclip.evaluation.features.words import weights_of
+from fullclip.evaluation.tasks.task import Example, Skipped
+from fullclip.preprocess.image import PreprocessConfig
+from fullclip.zeroshot.classifier import ZeroShotClassifier
+from tasks import Listed, bad_label_work, examples, extract_work, long_split, mean_backbone, pixels, words_work
+from tiny import tiny_encoder
+
+ALONE = World.single()
+
+
+def same(first, second) -> bool:
+    told = all(getattr(first, name) == getattr(second, name) for name in ("keys", "labels", "texts", "meta"))
+    return told and np.array_equal(first.features, second.features)
+
+
+def test_rows_belong_to_their_examples(tmp_path):
+    split = long_split(40)
+    found = extract(split, mean_backbone(), cache=tmp_path, world=ALONE, title="t")
+    assert len(found) == 39
+    for row, (key, labels, meta) in zip(found.features, zip(found.keys, found.labels, found.meta, strict=True), strict=True):
+        example = split.examples[int(key[1:])]
+        assert (labels, meta["i"]) == (example.labels, int(key[1:]))
+        np.testing.assert_allclose(row, mean_backbone().features([example.image])[0][0])
+    assert found.drops.counts == {"no label": 1}
+
+
+def test_what_cannot_be_read_is_counted_by_name(tmp_path):
+    found = extract(long_split(), mean_backbone(), cache=tmp_path, world=ALONE, title="t")
+    assert found.drops.counts == {"no label": 1, "unreadable image": 1}
+    assert found.drops.examples["unreadable image"][0].startswith("torn (")
+    assert "torn" not in found.keys
+
+
+def test_the_second_time_nothing_is_read(tmp_path):
+    first = extract(long_split(), mean_backbone(), cache=tmp_path, world=ALONE, title="t")
+    split = long_split()
+    again = extract(split, mean_backbone(), cache=tmp_path, world=ALONE, title="t")
+    assert same(first, again)
+    assert first.drops == again.drops
+    assert split.num_read == 0
+
+
+def test_an_interrupted_pass_goes_on(tmp_path):
+    class Stops(Listed):
+        def read(self, places):
+            if places.start >= CHUNK:
+                raise KeyboardInterrupt
+            yield from super().read(places)
+
+    straight = extract(long_split(), mean_backbone(), cache=None, world=ALONE, title="t")
+    with pytest.raises(KeyboardInterrupt):
+        extract(Stops(long_split().examples), mean_backbone(), cache=tmp_path, world=ALONE, title="t")
+    split = long_split()
+    assert same(extract(split, mean_backbone(), cache=tmp_path, world=ALONE, title="t"), straight)
+    assert split.num_read == len(split) - CHUNK
+
+
+@pytest.mark.faults
+@pytest.mark.parametrize("damage", [b"", b"PK\x03\x04 torn", None])
+def test_a_damaged_chunk_is_computed_again(tmp_path, damage):
+    first = extract(long_split(), mean_backbone(), cache=tmp_path, world=ALONE, title="t")
+    chunk = sorted(tmp_path.rglob("*.npz"))[1]
+    content = chunk.read_bytes()
+    chunk.write_bytes(content[: len(content) // 2] if damage is None else damage)
+    split = long_split()
+    assert same(extract(split, mean_backbone(), cache=tmp_path, world=ALONE, title="t"), first)
+    assert split.num_read == CHUNK
+    assert FeatureCache(tmp_path, fingerprint="means", digest=split.digest()).read(1) is not None
+
+
+def test_another_model_or_other_data_find_nothing_kept(tmp_path):
+    extract(long_split(), mean_backbone(), cache=tmp_path, world=ALONE, title="t")
+    for split, backbone in ((long_split(), mean_backbone("other")), (long_split(40), mean_backbone())):
+        extract(split, backbone, cache=tmp_path, world=ALONE, title="t")
+        assert split.num_read == len(split)
+
+
+def test_the_fingerprint_follows_weights_and_preprocessing():
+    from dataclasses import replace
+
+    encoder = tiny_encoder()
+    marks = {ClipBackbone(encoder, name="tiny").fingerprint, ClipBackbone(tiny_encoder(), name="other name").fingerprint}
+    assert len(marks) == 1
+    encoder.preprocess = replace(encoder.preprocess, interpolation="bilinear")
+    marks.add(ClipBackbone(encoder, name="tiny").fingerprint)
+    changed = tiny_encoder()
+    with torch.no_grad():
+        changed.model.visual.proj[0, 0] += 1e-7
+    marks.add(ClipBackbone(changed, name="tiny").fingerprint)
+    assert len(marks) == 3
+
+
+@pytest.mark.dist
+@pytest.mark.parametrize("cache", [True, False])
+def test_three_processes_find_what_one_finds(tmp_path, cache):
+    alone = extract(long_split(), mean_backbone(), cache=None, world=ALONE, title="t")
+    for told in processes.run(extract_work, 3, str(tmp_path) if cache else None):
+        assert same(told, alone)
+    assert len(list(tmp_path.rglob("*.npz"))) == (3 if cache else 0)
+
+
+@pytest.mark.dist
+def test_a_label_that_is_wrong_ends_all_processes():
+    for told in processes.run(bad_label_work, 2):
+        assert told in ("label 9", "process 1 cannot go on")
+
+
+def test_a_split_without_a_readable_image_is_an_error():
+    split = Listed([Example(key="a", image=b"x", labels=(0,)), Skipped(key="b", reason="no image")])
+    with pytest.raises(ValueError, match=r"t: no image can be read: .*unreadable image \(a"):
+        extract(split, mean_backbone(), cache=None, world=ALONE, title="t")
+
+
+def test_targets_of_several_labels():
+    found = [
+        Example(key="a", image=pixels(0, 0), labels=(0, 2)),
+        Example(key="b", image=pixels(0, 1), labels=(), meta={"not_judged": [1]}),
+    ]
+    extracted = extract(Listed(found), mean_backbone(), cache=None, world=ALONE, title="t")
+    assert extracted.targets(3).tolist() == [[1, 0, 1], [0, -1, 0]]
+
+
+def test_the_words_of_a_classifier_are_its_weights(tmp_path):
+    encoder = tiny_encoder()
+    names = [f"thing {chr(97 + i)}" for i in range(20)]
+    templates = ("a photo of a {}.", "{}")
+    expected = ZeroShotClassifier(encoder, names, templates).weights
+    classes = [(name,) for name in names]
+    backbone = ClipBackbone(encoder, name="tiny")
+    for _ in range(2):
+        found = weights_of(classes, templates, backbone, cache=tmp_path, world=ALONE)
+        np.testing.assert_allclose(found, expected, atol=1e-6)
+    next(iter(tmp_path.rglob("*.npy"))).write_bytes(b"torn")
+    np.testing.assert_array_equal(weights_of(classes, templates, backbone, cache=tmp_path, world=ALONE), found)
+
+
+def test_a_class_of_two_names_has_the_sentences_of_both():
+    encoder, templates = tiny_encoder(), ("a {} face", "{}")
+    found = weights_of([("happy", "smiling"), ("sad",)], templates, ClipBackbone(encoder, name="t"), cache=None, world=ALONE)
+    mean = encoder.encode_texts(["a happy face", "happy", "a smiling face", "smiling"]).mean(axis=0)
+    np.testing.assert_allclose(found[0], mean / np.linalg.norm(mean), atol=1e-6)
+
+
+@pytest.mark.dist
+def test_words_are_the_same_from_two_processes():
+    alone = words_work(ALONE)
+    for told in processes.run(words_work, 2):
+        np.testing.assert_allclose(told, alone, atol=1e-6)
+
+
+def test_a_module_that_gives_something_else_is_refused():
+    class Odd(nn.Module):
+        def forward(self, batch):
+            return batch.flatten()
+
+    backbone: Backbone = FunctionBackbone(Odd(), name="odd", fingerprint="x", preprocess=PreprocessConfig(size=8))
+    with pytest.raises(ValueError, match=r"odd gives \[\d+\] for .*: \[batch, dim\]"):
+        backbone.features([pixels(0, 0)])
+
+
+def test_a_map_is_averaged_over_places():
+    flat = mean_backbone().features([e.image for e in examples(2, 2)])[0]
+    whole = FunctionBackbone(lambda batch: batch, name="map", fingerprint="x", preprocess=PreprocessConfig(size=8))
+    np.testing.assert_allclose(whole.features([e.image for e in examples(2, 2)])[0], flat, atol=1e-6)

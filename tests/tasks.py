@@ -1,0 +1,108 @@
+"""Small sets of pictures that need no files: a colour for each class, which a model can be made to know."""
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from fullclip.core.distributed import ToldElsewhereError, World
+from fullclip.evaluation.features.backbone import ClipBackbone, FunctionBackbone
+from fullclip.evaluation.features.cache import CHUNK
+from fullclip.evaluation.features.extract import Extracted, extract
+from fullclip.evaluation.features.words import weights_of
+from fullclip.evaluation.tasks.task import Example, Skipped, Split, Task
+from fullclip.preprocess.image import PreprocessConfig
+from tiny import tiny_encoder
+
+
+class Listed(Split):
+    """A split of what it is given; counts how often a place was read."""
+
+    def __init__(self, examples: Sequence[Example | Skipped]) -> None:
+        self.examples, self.num_read = list(examples), 0
+
+    def __len__(self) -> int:
+        return len(self.examples)
+
+    def read(self, places: range) -> Iterator[Example | Skipped]:
+        for place in places:
+            self.num_read += 1
+            yield self.examples[place]
+
+    def digest(self) -> str:
+        return hashlib.sha256(repr([_told(example) for example in self.examples]).encode()).hexdigest()
+
+
+def _told(example: Example | Skipped) -> tuple:
+    if isinstance(example, Skipped):
+        return (example.key, example.reason)
+    image = example.image if isinstance(example.image, bytes) else example.image.tobytes()
+    return (example.key, hashlib.sha256(image).hexdigest(), example.labels, example.texts, tuple(example.meta.items()))
+
+
+def pixels(label: int, seed: int, *, side: int = 16) -> np.ndarray:
+    """A noisy picture whose colour tells its class."""
+    random = np.random.default_rng(1000 * label + seed)
+    colour = np.random.default_rng(label).integers(0, 256, 3)
+    return np.clip(colour + random.normal(0, 40, (side, side, 3)), 0, 255).astype(np.uint8)
+
+
+def examples(num_classes: int, per_class: int, *, seed: int = 0) -> list[Example]:
+    """`per_class` pictures of each class, the classes taking turns."""
+    return [
+        Example(key=f"{seed}-{i}-{label}", image=pixels(label, 100 * seed + i), labels=(label,))
+        for i in range(per_class)
+        for label in range(num_classes)
+    ]
+
+
+def colour_task(num_classes: int = 3, per_class: int = 6, *, name: str = "colours", splits: Sequence[str] = ("test",)) -> Task:
+    """A classification of coloured noise."""
+    words = ("red", "green", "blue", "yellow", "black", "white", "purple", "orange")
+    return Task(
+        name=name,
+        kind="classification",
+        metric="accuracy",
+        splits={split: Listed(examples(num_classes, per_class, seed=i)) for i, split in enumerate(splits)},
+        classes=tuple((word,) for word in words[:num_classes]),
+        templates=("a photo of {}.", "{}"),
+    )
+
+
+def mean_backbone(fingerprint: str = "means") -> FunctionBackbone:
+    """The mean colour of a picture."""
+    return FunctionBackbone(
+        lambda batch: batch.mean(dim=(2, 3)), name="means", fingerprint=fingerprint, preprocess=PreprocessConfig(size=8)
+    )
+
+
+def long_split(num: int = 2 * CHUNK + 30) -> Listed:
+    found: list = [Example(key=f"k{i}", image=pixels(i % 5, i, side=8), labels=(i % 5,), meta={"i": i}) for i in range(num)]
+    found[3] = Skipped(key="k3", reason="no label")
+    if num > CHUNK:
+        found[CHUNK + 1] = Example(key="torn", image=b"\x89PNG rubbish", labels=(0,))
+    return Listed(found)
+
+
+def extract_work(world: World, cache: str | None) -> Extracted:
+    return extract(long_split(), mean_backbone(), cache=Path(cache) if cache else None, world=world, title="t")
+
+
+def bad_label_work(world: World) -> str:
+    class Wrong(Listed):
+        def read(self, places):
+            if places.start == CHUNK:
+                raise ValueError("label 9")
+            yield from super().read(places)
+
+    try:
+        extract(Wrong(long_split().examples), mean_backbone(), cache=None, world=world, title="t")
+    except (ValueError, ToldElsewhereError) as error:
+        return str(error)
+    return "nothing was said"
+
+
+def words_work(world: World) -> np.ndarray:
+    classes = [(f"thing {i}",) for i in range(40)]
+    return weights_of(classes, ("{}",), ClipBackbone(tiny_encoder(), name="t"), cache=None, world=world)
