@@ -7,10 +7,14 @@ from pathlib import Path
 import numpy as np
 
 from fullclip.core.distributed import ToldElsewhereError, World
+from fullclip.core.types import Result
 from fullclip.evaluation.features.backbone import ClipBackbone, FunctionBackbone
 from fullclip.evaluation.features.cache import CHUNK
 from fullclip.evaluation.features.extract import Extracted, extract
 from fullclip.evaluation.features.words import weights_of
+from fullclip.evaluation.suite.records import About, Record
+from fullclip.evaluation.suite.run import run
+from fullclip.evaluation.suite.subject import Question, Subject
 from fullclip.evaluation.tasks.task import Example, Skipped, Split, Task
 from fullclip.preprocess.image import PreprocessConfig
 from tiny import tiny_encoder
@@ -106,3 +110,19 @@ def bad_label_work(world: World) -> str:
 def words_work(world: World) -> np.ndarray:
     classes = [(f"thing {i}",) for i in range(40)]
     return weights_of(classes, ("{}",), ClipBackbone(tiny_encoder(), name="t"), cache=None, world=world)
+
+
+def counting_work(world: World, out: str) -> list[tuple[str, float]]:
+    """What each process is told of an evaluation of one question."""
+    backbone = mean_backbone()
+    subject = Subject(backbone=backbone, cache=None, world=world)
+    result = Result(task="colours", metric="accuracy", value=0.5, interval=(0.25, 0.75), n=18)
+
+    def answer(subject: Subject) -> Record:
+        found = subject.features(colour_task())
+        return Record(task="colours", protocol="p", results=(result,), arrays={"keys": np.array(found.keys)})
+
+    asked = [Question(protocol="p", name="colours", tasks=(colour_task(),), answer=answer, settings={})]
+    about = About(model="means", fingerprint=backbone.fingerprint)
+    done = run(subject, asked, about=about, out=Path(out), on_record=lambda _: None)
+    return [(record.task, record.results[0].value) for record in done.records]

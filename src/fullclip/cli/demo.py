@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from fullclip.cli.output import Json, note, show_json, show_table
-from fullclip.cli.train import pick_device, stopped_or_done
+from fullclip.cli.processes import pick_device
+from fullclip.cli.train import stopped_or_done
 
 if TYPE_CHECKING:
     from fullclip.core.types import Pair

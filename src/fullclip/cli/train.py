@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from fullclip.cli.output import Json, note, show_json
+from fullclip.cli.processes import one_voice, pick_device
 
 if TYPE_CHECKING:
-    import torch
-
     from fullclip.evaluation.during_training import Evaluator
     from fullclip.train.config import Run
 
@@ -53,7 +52,7 @@ def train(
         raise ValueError("where to? add --out FOLDER")
     world = distributed.start()
     try:
-        with stopped_or_done("add --resume to the same command to go on", speaks=world.leads), _one_voice(world.rank):
+        with stopped_or_done("add --resume to the same command to go on", speaks=world.leads), one_voice(world.rank, how_to_go_on="--resume goes on"):
             run = distributed.together(lambda: _settings(recipe, settings or [], init), world)
             evaluators = distributed.together(lambda: _evaluators(held_out or [], classes), world)
             chosen = pick_device(device, world.local_rank)
@@ -88,41 +87,6 @@ def _evaluators(held_out: list[str], classes: Path | None) -> list["Evaluator"]:
 
     found = [retrieval(held_out)] if held_out else []
     return [*found, zero_shot(classes)] if classes is not None else found
-
-
-@contextmanager
-def _one_voice(rank: int) -> Iterator[None]:
-    """Of several processes that end for one reason, the one that knows it speaks."""
-    from fullclip.core.distributed import ToldElsewhereError
-
-    try:
-        yield
-    except ToldElsewhereError:
-        raise typer.Exit(1) from None
-    except RuntimeError as error:
-        if "by peer" not in str(error):  # what gloo says of a process that is gone
-            raise
-        raise ConnectionError(f"process {rank}: another process has ended; --resume goes on when all are back") from None
-    except ValueError as error:
-        raise ValueError(f"process {rank}: {error}" if rank else str(error)) from error
-
-
-def pick_device(name: str | None, local_rank: int = 0) -> "torch.device":
-    """The device by name, or the GPU where there is one, each process on a machine its own; ValueError for one that is not
-    there.
-    """
-    import torch
-
-    if name in (None, "cuda") and torch.cuda.is_available():
-        if local_rank >= torch.cuda.device_count():
-            raise ValueError(f"more processes than GPUs on this machine: --nproc-per-node {torch.cuda.device_count()}")
-        torch.cuda.set_device(local_rank)
-        return torch.device("cuda", local_rank)
-    if name is None:
-        return torch.device("cpu")
-    if name.split(":")[0] not in ("cpu", "cuda") or (name != "cpu" and not torch.cuda.is_available()):
-        raise ValueError(f"no device {name!r} here; there is: {'cpu, cuda' if torch.cuda.is_available() else 'cpu'}")
-    return torch.device(name)
 
 
 @contextmanager

@@ -1,10 +1,13 @@
-"""Classes in words -> the weights of a zero-shot classifier, computed on all processes and kept on disk."""
+"""Words into features: the weights of a zero-shot classifier, the embeddings of captions; computed on all processes, kept on
+disk.
+"""
 
 import hashlib
 import io
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float
@@ -15,41 +18,74 @@ from fullclip.core.storage import atomic_file
 from fullclip.evaluation.features.backbone import ClipBackbone
 from fullclip.zeroshot.classifier import class_weights
 
-_AT_ONCE = 16  # classes; the same for any number of processes, so that weights are equal to the bit
+# What is encoded at once; the same for any number of processes, so that the rows are.
+_CLASSES, _CAPTIONS = 16, 512
 
 
 def weights_of(
-    classes: Sequence[Sequence[str]],
-    templates: Sequence[str],
-    backbone: ClipBackbone,
-    *,
-    cache: Path | None,
-    world: World,
+    classes: Sequence[Sequence[str]], templates: Sequence[str], backbone: ClipBackbone, *, cache: Path | None, world: World
 ) -> Float[np.ndarray, "classes embed"]:
     """The weights of each class, float32, each row of length 1: the mean over its names and templates (section 3.1.4)."""
-    words = json.dumps([list(map(list, classes)), list(templates), backbone.fingerprint])
-    mark = hashlib.sha256(words.encode()).hexdigest()
-    path = None if cache is None else cache / "words" / f"{mark[:32]}.npy"
-    kept = everyones(_read(path), world)
-    for weights in kept:
-        if weights is not None and weights.shape == (len(classes), backbone.encoder.embed):
-            return weights
-    groups = [classes[start : start + _AT_ONCE] for start in range(0, len(classes), _AT_ONCE)]
+    groups = [classes[start : start + _CLASSES] for start in range(0, len(classes), _CLASSES)]
+    path = _path(cache, backbone, [list(map(list, classes)), list(templates)])
+    return _rows(
+        groups, lambda group: class_weights(backbone.encoder, group, templates), path, world, unit=f"x {_CLASSES} classes"
+    )
+
+
+def captions_of(
+    captions: Sequence[str], backbone: ClipBackbone, *, cache: Path | None, world: World
+) -> Float[np.ndarray, "captions embed"]:
+    """The embedding of each caption, float32, of length 1; what is longer than the context is cut."""
+    groups = [captions[start : start + _CAPTIONS] for start in range(0, len(captions), _CAPTIONS)]
+    path = _path(cache, backbone, list(captions))
+    encode = backbone.encoder.encode_texts
+    return _rows(groups, lambda group: encode(group, truncate=True), path, world, unit=f"x {_CAPTIONS} captions")
+
+
+def _path(cache: Path | None, backbone: ClipBackbone, words: list[Any]) -> Path | None:
+    if cache is None:
+        return None
+    mark = hashlib.sha256(json.dumps([words, backbone.fingerprint, _vocabulary(backbone)]).encode()).hexdigest()
+    return cache / "words" / f"{mark[:32]}.npy"
+
+
+def _vocabulary(backbone: ClipBackbone) -> str:
+    """A model's pieces of words and how many it reads: what its text features depend on beside the weights."""
+    tokenizer = backbone.encoder.tokenizer
+    if tokenizer is None:
+        return ""
+    return hashlib.sha256(json.dumps([tokenizer.pieces(), tokenizer.context_length]).encode()).hexdigest()
+
+
+def _rows(
+    groups: Sequence[Sequence[Any]],
+    encode: Callable[[Sequence[Any]], np.ndarray],
+    path: Path | None,
+    world: World,
+    *,
+    unit: str,
+) -> np.ndarray:
+    number = sum(len(group) for group in groups)
+    for kept in everyones(_read(path), world):
+        if kept is not None and len(kept) == number:
+            return kept
 
     def work() -> dict[int, np.ndarray]:
         own = range(world.rank, len(groups), world.size)
-        with progress(f"x {_AT_ONCE} classes") as bar:
-            shown = bar.track(own, description="words") if world.leads else own
-            return {number: class_weights(backbone.encoder, groups[number], templates) for number in shown}
+        if not world.leads:
+            return {i: encode(groups[i]) for i in own}
+        with progress(unit) as bar:
+            return {i: encode(groups[i]) for i in bar.track(own, description="words")}
 
     found: dict[int, np.ndarray] = {}
     for part in everyones(together(work, world), world):
         found |= part
-    weights = np.concatenate([found[number] for number in range(len(groups))])
+    rows = np.concatenate([found[i] for i in range(len(groups))])
     if path is not None and world.leads:
         with atomic_file(path) as file:
-            np.save(file, weights, allow_pickle=False)
-    return weights
+            np.save(file, rows, allow_pickle=False)
+    return rows
 
 
 def _read(path: Path | None) -> np.ndarray | None:

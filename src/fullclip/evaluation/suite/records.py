@@ -10,7 +10,7 @@ import io
 import json
 import zipfile
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -48,21 +48,6 @@ class Record:
     results: tuple[Result, ...]
     details: Mapping[str, Any] = field(default_factory=dict)
     arrays: Mapping[str, np.ndarray] = field(default_factory=dict)
-
-
-def line_of(record: Record, result: Result, model: str) -> dict[str, Any]:
-    """One measured number as results.jsonl has it."""
-    low, high = result.interval
-    return {
-        "model": model,
-        "task": result.task,
-        "protocol": record.protocol,
-        "metric": result.metric,
-        "value": result.value,
-        "low": low,
-        "high": high,
-        "n": result.n,
-    }
 
 
 def write_record(folder: Path, record: Record) -> None:
@@ -127,9 +112,20 @@ def read_about(folder: Path) -> About | None:
         raise ValueError(f"{path}: damaged ({error}); give another --out, or remove the folder") from None
 
 
-def write_results(folder: Path, records: Sequence[Record], model: str) -> None:
-    """results.jsonl, anew."""
+def lines_of(folder: Path) -> list[dict[str, Any]]:
+    """All measured numbers of a folder, each as a line of results.jsonl has it."""
+    about = read_about(folder)
+    if about is None:
+        raise ValueError(f"{folder} holds no evaluation: {ABOUT_NAME} is not there")
+    lines = []
+    for path in sorted((folder / "tasks").rglob("*.json")):
+        found = json.loads(path.read_text(encoding="utf-8"))
+        lines += [{"model": about.model, "protocol": found["protocol"], **result} for result in found["results"]]
+    return lines
+
+
+def write_results(folder: Path) -> None:
+    """results.jsonl, anew, from all records that are there."""
+    lines = lines_of(folder)
     with atomic_file(folder / RESULTS_NAME, "w") as file:
-        for record in records:
-            for result in record.results:
-                file.write(json.dumps(line_of(record, result, model), ensure_ascii=False) + "\n")
+        file.writelines(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
