@@ -5,13 +5,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from fullclip.cli.output import Json, note, show_json, show_table
+from fullclip.cli.output import Json
 from fullclip.cli.processes import one_voice, pick_device
 
 if TYPE_CHECKING:
     from fullclip.core.distributed import World
     from fullclip.evaluation.suite.plan import Protocol
-    from fullclip.evaluation.suite.run import Evaluated
     from fullclip.evaluation.suite.subject import Subject
     from fullclip.evaluation.tasks.task import Task
 
@@ -25,7 +24,8 @@ def evaluate(
     few_shot: Annotated[bool, typer.Option("--few-shot", help="Fit probes on 1 to 16 examples of each class.")] = False,
     calibration: Annotated[bool, typer.Option("--calibration", help="Ask how far confidence can be trusted.")] = False,
     rejection: Annotated[
-        bool, typer.Option("--rejection", help="Ask, of each two tasks, whether one's images are seen to be none of the other's.")
+        bool,
+        typer.Option("--rejection", help="Ask, of each two tasks, whether one's images are seen to be none of the other's."),
     ] = False,
     overlap: Annotated[
         list[str] | None, typer.Option(metavar="SHARDS", help="Look for the tasks' images in training shards; may be repeated.")
@@ -37,8 +37,12 @@ def evaluate(
     limit: Annotated[int | None, typer.Option(min=1, help="Look at no more than so many images of a split.")] = None,
     data: Annotated[Path | None, typer.Option(help="Where data sets lie.  [default: $FULLCLIP_DATASETS, or the cache]")] = None,
     device: Annotated[str | None, typer.Option(help="cpu or cuda; by default the GPU where there is one.")] = None,
-    listing: Annotated[bool, typer.Option("--list", help="Show the known data sets: what is here, and how to bring the rest.")] = False,
-    pull: Annotated[list[str] | None, typer.Option(metavar="NAME", help="Fetch a data set from the hub; may be repeated.")] = None,
+    listing: Annotated[
+        bool, typer.Option("--list", help="Show the known data sets: what is here, and how to bring the rest.")
+    ] = False,
+    pull: Annotated[
+        list[str] | None, typer.Option(metavar="NAME", help="Fetch a data set from the hub; may be repeated.")
+    ] = None,
     json: Json = False,
 ) -> None:
     """Measure a model on tasks: zero-shot and retrieval, and what else is asked for. Every number has its n and 95% interval.

@@ -52,7 +52,10 @@ def train(
         raise ValueError("where to? add --out FOLDER")
     world = distributed.start()
     try:
-        with stopped_or_done("add --resume to the same command to go on", speaks=world.leads), one_voice(world.rank, how_to_go_on="--resume goes on"):
+        with (
+            stopped_or_done("add --resume to the same command to go on", speaks=world.leads),
+            one_voice(world.rank, how_to_go_on="--resume goes on"),
+        ):
             run = distributed.together(lambda: _settings(recipe, settings or [], init), world)
             evaluators = distributed.together(lambda: _evaluators(held_out or [], classes), world)
             chosen = pick_device(device, world.local_rank)

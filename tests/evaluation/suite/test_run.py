@@ -1,4 +1,4 @@
-"""An evaluation's folder: each question answered once, again where anything it depends on has changed, others' numbers never."""
+"""An evaluation's folder: each question answered once, and again where anything that it depends on has changed."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -75,9 +75,8 @@ def test_a_question_is_answered_once(tmp_path):
     assert asked.answered == ["one", "two", "three"]
     assert [one.results for one in second.records[:2]] == [one.results for one in first.records]
     assert {line["task"] for line in lines_of(tmp_path)} == {"one", "two", "three"}
-    assert lines_of(tmp_path)[0] == {
-        "model": "m", "protocol": "zero-shot", "task": "one", "metric": "accuracy", "value": 0.5, "interval": [0.25, 0.75], "n": 4,
-    }  # fmt: skip
+    result = {"task": "one", "metric": "accuracy", "value": 0.5, "interval": [0.25, 0.75], "n": 4}
+    assert lines_of(tmp_path)[0] == {"model": "m", "protocol": "zero-shot", **result}
 
 
 @pytest.mark.parametrize(

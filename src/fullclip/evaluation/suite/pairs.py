@@ -4,7 +4,7 @@ import numpy as np
 
 from fullclip.core.distributed import on_leader
 from fullclip.evaluation.features.words import captions_of
-from fullclip.evaluation.statistics.recall import retrieval_recall
+from fullclip.evaluation.statistics.recall import better_captions, better_images, image_to_text, text_to_image
 from fullclip.evaluation.suite.records import Record
 from fullclip.evaluation.suite.subject import Subject
 from fullclip.evaluation.tasks.task import Task
@@ -32,8 +32,16 @@ def retrieval(subject: Subject, task: Task) -> Record:
 
     def answer() -> Record:
         images = subject.clip.encoder.project(found.features)
+        by_caption = better_images(images, words, owners)
+        results = text_to_image(by_caption, owners, task=task.name, ks=KS)
+        results += image_to_text(better_captions(images, words, owners), task=task.name, ks=KS)
+        keys = np.array([f"{found.keys[owner]} {place}" for place, owner in enumerate(owners)])
         return Record(
-            task=task.name, protocol="retrieval", results=(), details={}, arrays={"owners": owners, "x": images @ words.T}
+            task=task.name,
+            protocol="retrieval",
+            results=tuple(results),
+            details={"kind": task.kind, "images": len(found), "captions": len(captions), "skipped": found.drops.report()},
+            arrays={"keys": keys, "values": (by_caption < 1).astype(np.float64)},
         )
 
     return on_leader(answer, subject.world)

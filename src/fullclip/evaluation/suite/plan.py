@@ -41,8 +41,8 @@ _OF_ONE: Mapping[str, _OfOneTask] = {
 def questions(
     tasks: Sequence[Task], protocols: Sequence[Protocol], *, shots: Sequence[int] = SHOTS, seeds: int = SEEDS
 ) -> list[Question]:
-    """What `protocols` ask of `tasks`: task by task, then between tasks. A protocol is not asked of a task that it does not fit:
-    probes need a train split, calibration one label an image, robustness a shift with its reference.
+    """What `protocols` ask of `tasks`: task by task, then between tasks. A protocol is not asked of a task that it
+    does not fit: probes need a train split, calibration one label an image, robustness a shift with its reference.
 
     ValueError where two tasks have one name, or nothing is left to ask.
     """

@@ -7,7 +7,7 @@ from fullclip.core.distributed import on_leader
 from fullclip.evaluation.features.extract import Extracted
 from fullclip.evaluation.features.words import weights_of
 from fullclip.evaluation.suite.records import Record
-from fullclip.evaluation.suite.scoring import about_classes, measured
+from fullclip.evaluation.suite.scoring import scored
 from fullclip.evaluation.suite.subject import Subject
 from fullclip.evaluation.tasks.task import Task
 from fullclip.zeroshot.classifier import LOGIT_SCALE
@@ -19,9 +19,9 @@ def zero_shot(subject: Subject, task: Task) -> Record:
     found, logits = zero_shot_logits(subject, task)
 
     def answer() -> Record:
-        scored = measured(task, logits, found)
-        details = {**about_classes(task, scored, found), "templates": len(templates_of(task))}
-        return Record(task=task.name, protocol="zero-shot", results=scored.results, details=details, arrays=scored.arrays)
+        told = scored(task, logits, found)
+        details = {**told.details, "templates": len(templates_of(task)), "reference": task.reference}
+        return Record(task=task.name, protocol="zero-shot", results=told.results, details=details, arrays=told.arrays)
 
     return on_leader(answer, subject.world)
 
