@@ -42,7 +42,8 @@ def ranks(scores: Scores, labels: Labels) -> Int[np.ndarray, " n"]:
         raise ValueError(f"label {wrong} is out of range: there are {scores.shape[1]} classes, from 0")
     own = scores[np.arange(len(scores)), labels][:, None]
     before = np.arange(scores.shape[1])[None] < labels[:, None]
-    return ((scores > own) | ((scores == own) & before)).sum(axis=1)
+    places: np.ndarray = ((scores > own) | ((scores == own) & before)).sum(axis=1)
+    return places
 
 
 def check_scores(scores: Scores) -> None:
@@ -163,7 +164,8 @@ def map_11_point(scores: Scores, targets: Targets, *, task: str) -> Measured:
     value = float(np.mean([_eleven(ones, orders[:, c], targets[:, c])[0] for c in range(scores.shape[1])]))
 
     def means(counts: Float[np.ndarray, "draws n"]) -> Float[np.ndarray, " draws"]:
-        return np.mean([_eleven(counts, orders[:, c], targets[:, c]) for c in range(scores.shape[1])], axis=0)
+        found: np.ndarray = np.mean([_eleven(counts, orders[:, c], targets[:, c]) for c in range(scores.shape[1])], axis=0)
+        return found
 
     interval = percentiles(resampled(len(scores), means, draws=500))
     best = np.where(targets >= 0, scores, -np.inf).argmax(axis=1)
@@ -180,12 +182,13 @@ def _eleven(counts: Float[np.ndarray, "draws n"], order: np.ndarray, target: np.
     precision = hits / np.maximum(np.cumsum(weights, axis=1), 1)
     recall = hits / np.maximum(hits[:, -1:], 1)
     best = np.maximum.accumulate(precision[:, ::-1], axis=1)[:, ::-1]
-    total = np.zeros(len(counts))
+    points = []
     for level in np.arange(11) / 10:
         reached = recall >= level - 1e-12
         first = reached.argmax(axis=1)
-        total += np.where(reached.any(axis=1), best[np.arange(len(counts)), first], 0.0)
-    return total / 11
+        points.append(np.where(reached.any(axis=1), best[np.arange(len(counts)), first], 0.0))
+    average: np.ndarray = np.mean(points, axis=0)
+    return average
 
 
 SINGLE_LABEL: Mapping[str, Callable[..., Measured]] = {

@@ -3,9 +3,10 @@
 Knows nothing of models, nor of the layouts that sets lie in (the other files of this room).
 """
 
+import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -24,6 +25,7 @@ Metric = Literal[
     "recall@10",
 ]
 SPLITS = ("train", "validation", "test")
+METRIC_OF: Mapping[Kind, Metric] = {"classification": "accuracy", "multilabel": "map_11_point", "retrieval": "recall@1"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,7 +72,8 @@ class Task:
     """A set with its question. `classes` holds each class's names, one or several, in the order of the labels.
 
     `test` is what is measured; `train` and `validation` are there where a probe can be fitted. `reference` names, for a shift
-    (section 3.3), the task whose classes these are, and `reference_classes` which of them each class is: one or several.
+    (section 3.3), the task whose classes these are, and `reference_classes` which of them each class is, by number or name: one
+    or several; where there are none, classes of the same name are meant. `note` says what a reader of the numbers should know.
     """
 
     name: str
@@ -80,7 +83,8 @@ class Task:
     classes: tuple[tuple[str, ...], ...] = ()
     templates: tuple[str, ...] = ()
     reference: str | None = None
-    reference_classes: tuple[tuple[int, ...], ...] = ()
+    reference_classes: tuple[tuple[int | str, ...], ...] = ()
+    note: str = ""
 
     def __post_init__(self) -> None:
         if "test" not in self.splits:
@@ -108,3 +112,29 @@ def check_classes(classes: tuple[tuple[str, ...], ...], task: str) -> None:
         for name in names:
             if owner.setdefault(name, number) != number:
                 raise ValueError(f"{task}: classes {owner[name]} and {number} are both called {name!r}; rename one")
+
+
+class Chosen(Split):
+    """Some places of a split, in its order: a random subset, the same one every time."""
+
+    def __init__(self, split: Split, number: int) -> None:
+        places = np.random.default_rng(0).permutation(len(split))[:number]
+        self._split, self._places = split, [int(place) for place in np.sort(places)]
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    def read(self, places: range) -> Iterator[Example | Skipped]:
+        for place in self._places[places.start : places.stop]:
+            yield from self._split.read(range(place, place + 1))
+
+    def digest(self) -> str:
+        return hashlib.sha256(f"{self._places} {self._split.digest()}".encode()).hexdigest()
+
+
+def limited(task: Task, number: int) -> Task:
+    """The task with at most `number` images in each split, chosen at random, the same ones every time; its note says so."""
+    splits = {name: Chosen(split, number) if len(split) > number else split for name, split in task.splits.items()}
+    if all(splits[name] is task.splits[name] for name in splits):
+        return task
+    return replace(task, splits=splits, note=f"{number} images chosen at random. {task.note}".strip())

@@ -1,0 +1,33 @@
+"""Splits whose pictures are arrays in memory: the small sets whose original files are few and not images."""
+
+import hashlib
+from collections.abc import Iterator
+
+import numpy as np
+from jaxtyping import Int, UInt8
+
+from fullclip.evaluation.tasks.task import Example, Skipped, Split
+
+
+class ArraySplit(Split):
+    """uint8 pixels [n, height, width, 3], or [n, height, width] of grey, and the label of each."""
+
+    def __init__(self, pixels: UInt8[np.ndarray, "n height width *channels"], labels: Int[np.ndarray, " n"]) -> None:
+        if len(pixels) != len(labels):
+            raise ValueError(f"{len(pixels)} pictures, but {len(labels)} labels: a file of another set?")
+        grey = pixels.ndim == 3
+        self._pixels = np.repeat(pixels[..., None], 3, axis=-1) if grey else pixels
+        self._labels = [int(label) for label in labels]
+
+    def __len__(self) -> int:
+        return len(self._labels)
+
+    def read(self, places: range) -> Iterator[Example | Skipped]:
+        for place in places:
+            yield Example(key=f"{place:06d}", image=self._pixels[place], labels=(self._labels[place],))
+
+    def digest(self) -> str:
+        digest = hashlib.sha256(str(self._pixels.shape).encode())
+        digest.update(np.ascontiguousarray(self._pixels).data)
+        digest.update(np.array(self._labels, dtype=np.int64).tobytes())
+        return digest.hexdigest()
