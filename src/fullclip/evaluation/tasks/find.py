@@ -59,7 +59,7 @@ def available(root: Path | None = None) -> list[Availability]:
 
 def pull(name: str, *, root: Path | None = None, with_train: bool = False) -> Path:
     """Fetch a set from the hub into `root`: its words and test split, the train split if asked for. ValueError where the hub
-    does not have it, ConnectionError where it cannot be reached; what is there already is not fetched again.
+    does not have it, ConnectionError where it cannot be reached. What is there already is not fetched again.
     """
     found = _availability(name, root or datasets_folder()) if name in DATASETS else None
     if found is None or not found.dataset.hub:
