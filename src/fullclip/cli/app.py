@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from fullclip.cli import classify, data, demo, models, train
+from fullclip.cli import classify, data, demo, evaluate, models, train
 
 app = typer.Typer(
     name="fullclip",
@@ -22,6 +22,7 @@ app = typer.Typer(
 app.command("classify")(classify.classify)
 app.command("train")(train.train)
 app.command("demo")(demo.demo)
+app.command("evaluate")(evaluate.evaluate)
 app.add_typer(data.app, name="data")
 app.add_typer(models.app, name="models")
 

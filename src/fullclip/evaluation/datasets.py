@@ -50,9 +50,12 @@ def templates(name: str) -> tuple[str, ...]:
 
 
 def imagenet_classes(name: str) -> tuple[tuple[int, ...], ...]:
-    """For each class of a shift, the numbers of the ImageNet classes that it is; empty where they are the same thousand."""
+    """For each class of a shift, the numbers of the ImageNet classes that it is, which may be none; empty where they are the
+    same thousand.
+    """
     text = _asset(name, SHIFT_CLASSES)
-    return () if text is None else tuple(tuple(int(number) for number in line.split()) for line in lines_of(text))
+    lines = [] if text is None else text.removesuffix("\n").split("\n")
+    return tuple(tuple(int(number) for number in line.split()) for line in lines)
 
 
 def _asset(name: str, file: str) -> str | None:
@@ -240,7 +243,8 @@ DATASETS: Mapping[str, Dataset] = {
         "https://github.com/hendrycks/imagenet-r", hub="wds_imagenet-r", licence="MIT",
     ),
     "coco": Dataset(
-        title="MS-COCO captions", classes=0, train=0, test=5_000, kind="retrieval", metric="recall@1", hub="wds_mscoco_captions",
+        title="MS-COCO captions", classes=0, train=0, test=5_000, kind="retrieval", metric="recall@1",
+        hub="wds_mscoco_captions",
         citation="Chen et al. 2015, Microsoft COCO captions: data collection and evaluation server",
         home="https://cocodataset.org/", licence="captions CC BY 4.0; photographs Flickr's terms",
     ),

@@ -17,17 +17,26 @@ class ZeroShotClassifier:
 
     labels: the classes in words, each once. templates: sentences with a `{}`; a label's embedding is the mean of its
     sentences' embeddings, normalised (section 3.1.4). scale: what similarities are multiplied by before the softmax.
+    weights: the labels' embeddings, where they are known already (`class_weights`).
     ValueError for empty or repeated labels or a template without `{}`.
     """
 
     def __init__(
-        self, encoder: Encoder, labels: Sequence[str], templates: Sequence[str] = PHOTO, *, scale: float = LOGIT_SCALE
+        self,
+        encoder: Encoder,
+        labels: Sequence[str],
+        templates: Sequence[str] = PHOTO,
+        *,
+        scale: float = LOGIT_SCALE,
+        weights: Float[np.ndarray, "labels embed"] | None = None,
     ) -> None:
         check_labels(labels)
         check_templates(templates)
         self.encoder, self.scale = encoder, scale
         self.labels, self.templates = tuple(str(label) for label in labels), tuple(templates)
-        self.weights = class_weights(encoder, [(label,) for label in self.labels], self.templates)
+        self.weights = (
+            class_weights(encoder, [(label,) for label in self.labels], self.templates) if weights is None else weights
+        )
 
     @property
     def classes_(self) -> np.ndarray:

@@ -6,11 +6,13 @@ A backbone's fingerprint names its numbers: kept features are used again only wh
 import hashlib
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
+from torch.utils.flop_counter import FlopCounterMode
 
 from fullclip.core.config import to_dict
 from fullclip.inference import Encoder, ImageLike, readable_rows
@@ -18,10 +20,13 @@ from fullclip.preprocess.image import ImageError, PreprocessConfig, eval_transfo
 
 
 class Backbone(ABC):
-    """`name` is for people, `fingerprint` the SHA-256 of the weights and of how pictures are prepared."""
+    """`name` is for people, `fingerprint` the SHA-256 of the weights and of how pictures are prepared; `facts`, JSON-able, is
+    what else is known of it.
+    """
 
     name: str
     fingerprint: str
+    facts: Mapping[str, Any]
 
     @abstractmethod
     def features(self, images: Sequence[ImageLike]) -> tuple[np.ndarray, list[int], list[ImageError]]:
@@ -34,6 +39,10 @@ class ClipBackbone(Backbone):
     def __init__(self, encoder: Encoder, *, name: str) -> None:
         self.encoder, self.name = encoder, name
         self.fingerprint = fingerprint(encoder.model.state_dict(), encoder.preprocess)
+        size = encoder.preprocess.size
+        provenance = {name: value for name, value in to_dict(encoder.provenance).items() if value}
+        flops = _gflops(encoder.model.image_features, torch.zeros(1, 3, size, size, device=encoder.device))
+        self.facts = {"image_size": size, "gflops": flops, **provenance}
 
     def features(self, images: Sequence[ImageLike]) -> tuple[np.ndarray, list[int], list[ImageError]]:
         return self.encoder.readable_image_features(images)
@@ -55,6 +64,7 @@ class FunctionBackbone(Backbone):
     ) -> None:
         self.forward, self.name, self.fingerprint = forward, name, fingerprint
         self.preprocess, self.batch_size = preprocess, batch_size
+        self.facts = {"image_size": preprocess.size}
 
     def features(self, images: Sequence[ImageLike]) -> tuple[np.ndarray, list[int], list[ImageError]]:
         transform = eval_transform(self.preprocess)
@@ -67,6 +77,13 @@ class FunctionBackbone(Backbone):
             shape = list(found.shape) if isinstance(found, Tensor) else type(found).__name__
             raise ValueError(f"{self.name} gives {shape} for {list(pixels.shape)}: [batch, dim] or [batch, dim, rows, columns]")
         return (found.mean(dim=(2, 3)) if found.ndim == 4 else found).float().cpu()
+
+
+def _gflops(forward: Callable[[Tensor], Tensor], image: Tensor) -> float:
+    """Billions of operations, two to a multiplication with its addition, of matrix products and convolutions."""
+    with FlopCounterMode(display=False) as counter, torch.inference_mode():
+        forward(image)
+    return float(counter.get_total_flops()) / 1e9
 
 
 def fingerprint(state: dict[str, Tensor], preprocess: PreprocessConfig) -> str:

@@ -59,7 +59,7 @@ def fit(models: Sequence[Accuracies]) -> Fit:
     xs, ys = _places(models)
     if len(np.unique(xs)) < 3:
         raise ValueError(f"a line needs models of three different accuracies on the reference; there are {len(np.unique(xs))}")
-    random, lines = np.random.default_rng(0), []
+    random, lines = np.random.default_rng(0), list[tuple[float, float]]()
     while len(lines) < RESAMPLES // 2:
         chosen = random.integers(len(xs), size=len(xs))
         if len(np.unique(xs[chosen])) > 1:
@@ -106,7 +106,8 @@ def _shares(model: Accuracies) -> tuple[tuple[float, int], tuple[float, int]]:
 
 
 def _drawn(random: np.random.Generator, share: float, n: int, size: int) -> np.ndarray:
-    return random.binomial(n, min(max(share, 0.0), 1.0), size=size) / n
+    hits = random.binomial(n, min(max(share, 0.0), 1.0), size=size)
+    return hits / np.float64(n)
 
 
 def _places(models: Sequence[Accuracies]) -> tuple[np.ndarray, np.ndarray]:
@@ -117,7 +118,8 @@ def _places(models: Sequence[Accuracies]) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _inside(share: np.ndarray, n: int) -> np.ndarray:
-    return np.clip(share, 0.5 / n, 1 - 0.5 / n)
+    moved: np.ndarray = np.clip(share, 0.5 / n, 1 - 0.5 / n)
+    return moved
 
 
 def _logit(share: np.ndarray) -> np.ndarray:

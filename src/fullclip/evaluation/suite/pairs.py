@@ -13,7 +13,7 @@ from fullclip.zeroshot.prompts import check_templates
 KS = (1, 5, 10)
 
 
-def retrieval(subject: Subject, task: Task) -> Record:
+def retrieval(subject: Subject, *, task: Task) -> Record:
     """Recall@1, @5 and @10 both ways, every caption a query of its own (appendix E.1).
 
     Captions are put into the task's one template, where it has one, and cut to the context length. All processes call this

@@ -8,7 +8,6 @@ from typing import Any, Literal, get_args
 
 from fullclip.evaluation.suite.outliers import rejection
 from fullclip.evaluation.suite.pairs import retrieval
-from fullclip.evaluation.suite.probing import few_shot, probe
 from fullclip.evaluation.suite.records import Record
 from fullclip.evaluation.suite.reliability import calibration
 from fullclip.evaluation.suite.shifts import corresponding, robustness
@@ -32,14 +31,16 @@ class _OfOneTask:
 _OF_ONE: Mapping[str, _OfOneTask] = {
     "zero-shot": _OfOneTask(answer=zero_shot, fits=lambda task: task.kind != "retrieval"),
     "retrieval": _OfOneTask(answer=retrieval, fits=lambda task: task.kind == "retrieval"),
-    "probe": _OfOneTask(answer=probe, fits=lambda task: task.kind != "retrieval" and "train" in task.splits),
-    "few-shot": _OfOneTask(answer=few_shot, fits=lambda task: task.kind == "classification" and "train" in task.splits),
     "calibration": _OfOneTask(answer=calibration, fits=lambda task: task.kind == "classification"),
 }
 
 
 def questions(
-    tasks: Sequence[Task], protocols: Sequence[Protocol], *, shots: Sequence[int] = SHOTS, seeds: int = SEEDS
+    tasks: Sequence[Task],
+    protocols: Sequence[Protocol],
+    *,
+    shots: Sequence[int] = SHOTS,
+    seeds: int = SEEDS,
 ) -> list[Question]:
     """What `protocols` ask of `tasks`: task by task, then between tasks. A protocol is not asked of a task that it
     does not fit: probes need a train split, calibration one label an image, robustness a shift with its reference.
@@ -49,7 +50,7 @@ def questions(
     twice = [name for name, count in Counter(task.name for task in tasks).items() if count > 1]
     if twice:
         raise ValueError(f"two tasks are called {twice[0]!r}; give one of them another name in its task.toml")
-    settings: Mapping[str, Mapping[str, Any]] = {"few-shot": {"shots": tuple(shots), "seeds": seeds}}
+    settings: Mapping[str, Mapping[str, Any]] = {"few-shot": {"shots": list(shots), "seeds": seeds}}
     found = []
     for task in tasks:
         for protocol in protocols:

@@ -14,7 +14,7 @@ from fullclip.zeroshot.classifier import LOGIT_SCALE
 from fullclip.zeroshot.prompts import PHOTO, check_templates
 
 
-def zero_shot(subject: Subject, task: Task) -> Record:
+def zero_shot(subject: Subject, *, task: Task) -> Record:
     """Ask a CLIP for each image's class, by the task's names and templates (section 3.1). All processes call this together."""
     found, logits = zero_shot_logits(subject, task)
 

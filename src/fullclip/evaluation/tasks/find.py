@@ -73,8 +73,8 @@ def pull(name: str, *, root: Path | None = None, with_train: bool = False) -> Pa
     except Exception as error:  # huggingface_hub lets the errors of its HTTP library through, which it has changed twice
         said = (str(error).splitlines() or [type(error).__name__])[0][:160]
         raise ConnectionError(
-            f"could not fetch https://huggingface.co/datasets/{repository} ({said}); the same command goes on, or put the set at"
-            f" {place} by other means"
+            f"could not fetch https://huggingface.co/datasets/{repository} ({said}); the same command goes on,"
+            f" or put the set at {place} by other means"
         ) from None
     return place
 
