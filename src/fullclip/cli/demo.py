@@ -11,7 +11,7 @@ from fullclip.cli.train import stopped_or_done
 
 if TYPE_CHECKING:
     from fullclip.core.types import Pair
-    from fullclip.evaluation.showcase import Showcase
+    from fullclip.evaluation.showcase.answers import Showcase
 
 DEFAULT_LABELS = "flag,map,animal,fruit,people,computer,sign,car"
 
@@ -24,7 +24,7 @@ def demo(
 ) -> None:
     """Train a small model in three minutes, ask it about pictures it never saw, and write report.html."""
     from fullclip.core.extras import require
-    from fullclip.evaluation.showcase import show, write_showcase
+    from fullclip.evaluation.showcase.answers import show, write_showcase
     from fullclip.inference import load
     from fullclip.zeroshot.prompts import check_labels
 

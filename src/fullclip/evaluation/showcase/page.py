@@ -28,7 +28,7 @@ class Answered:
 
 @dataclass(frozen=True, kw_only=True)
 class Page:
-    """What a report shows, from top to bottom."""
+    """What the page shows, from top to bottom."""
 
     title: str
     summary: str
@@ -40,18 +40,18 @@ class Page:
     pictures: Sequence[Answered]
 
 
-def write_report(page: Page, path: Path) -> None:
+def write_page(page: Page, path: Path) -> None:
     """Write the page; it appears when it is whole."""
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
     environment.filters["data_url"] = _data_url
-    template = environment.from_string(files("fullclip").joinpath("assets/report.html").read_text(encoding="utf-8"))
+    template = environment.from_string(files("fullclip").joinpath("assets/showcase.html").read_text(encoding="utf-8"))
     html = template.render(page=page, curve=_loss_curve(page.metrics))
     with atomic_file(path, "w") as file:
         file.write(html)
 
 
 def _data_url(image: bytes) -> str:
-    kind = image_extension(image, name="a picture of the report").replace("jpg", "jpeg").replace("tif", "tiff")
+    kind = image_extension(image, name="a picture of the page").replace("jpg", "jpeg").replace("tif", "tiff")
     return f"data:image/{kind};base64,{base64.b64encode(image).decode()}"
 
 

@@ -9,8 +9,8 @@ from jaxtyping import Float
 
 from fullclip.core.logs import read_metrics
 from fullclip.core.types import Hit, Pair, Result
-from fullclip.evaluation.report import Answered, Page, write_report
 from fullclip.evaluation.retrieval import expected_recall
+from fullclip.evaluation.showcase.page import Answered, Page, write_page
 from fullclip.inference import Encoder
 from fullclip.zeroshot.classifier import ZeroShotClassifier
 
@@ -111,4 +111,4 @@ def write_showcase(showcase: Showcase, metrics: Path, path: Path, *, title: str,
         words=showcase.words,
         pictures=showcase.pictures,
     )
-    write_report(page, path)
+    write_page(page, path)

@@ -13,7 +13,7 @@ from PIL import Image
 from fullclip.core.distributed import World
 from fullclip.data.drops import Drops
 from fullclip.data.shards import find_shards, read_shard
-from fullclip.evaluation.showcase import full_text, show, write_showcase
+from fullclip.evaluation.showcase.answers import full_text, show, write_showcase
 from fullclip.inference import load
 from fullclip.train.loop import train
 from tiny import tiny_run
@@ -23,7 +23,7 @@ from tiny import tiny_run
 def report(tmp_path_factory) -> Path:
     out = tmp_path_factory.mktemp("report")
     done = train(tiny_run("train.steps=3"), out, resume=False, world=World.single(), device=torch.device("cpu"))
-    folder = str(Path(__file__).parents[2] / "src/fullclip/assets/sample/heldout")
+    folder = str(Path(__file__).parents[3] / "src/fullclip/assets/sample/heldout")
     pairs = [pair for shard in find_shards([folder]) for pair in read_shard(shard, Drops(strict=True))][:120]
     shown = show(load(done.model), pairs, ["<b>a dog</b>", "a flag"])
     write_showcase(shown, done.metrics, out / "report.html", title="A & B", facts={"model": "<tiny>"})
@@ -66,7 +66,7 @@ def test_the_right_text_is_marked_at_most_once_a_picture(report):
 
 
 def test_the_fullest_caption_is_the_longest():
-    folder = str(Path(__file__).parents[2] / "src/fullclip/assets/sample/heldout")
+    folder = str(Path(__file__).parents[3] / "src/fullclip/assets/sample/heldout")
     pair = next(read_shard(find_shards([folder])[0], Drops()))
     assert all(len(full_text(pair)) >= len(text) for text in pair.texts)
 
