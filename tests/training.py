@@ -10,7 +10,9 @@ import fullclip
 import processes
 from fullclip.core.distributed import World
 from fullclip.core.logs import read_metrics
-from fullclip.evaluation.during_training import retrieval, zero_shot
+from fullclip.evaluation.during_training import ask
+from fullclip.evaluation.tasks.find import find_task
+from fullclip.evaluation.tasks.webdataset import read_pairs
 from fullclip.train.loop import Trained, train
 from tiny import tiny_run
 
@@ -62,4 +64,5 @@ def assert_close(ours: Path, theirs: Path, *, tolerance: float) -> None:
 def evaluation_work(world: World, model: str, shards: list[str], classes: str) -> dict[str, float]:
     """What a finished model is found to know, each process looking at its share."""
     encoder = fullclip.load(model)
-    return {**retrieval(shards)(encoder, world), **zero_shot(Path(classes))(encoder, world)}
+    evaluators = ask([find_task(classes), read_pairs(shards, name="pairs")])
+    return {name: value for evaluate in evaluators for name, value in evaluate(encoder, world).items()}

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from fullclip.train.config import Run
 
 
+HELD_OUT_PAIRS = 5000  # of --held-out: among more, recall says little more and costs a pass
+
+
 def train(
     recipe: Annotated[str, typer.Argument(help="demo, vit_b_32, vit_b_16, vit_l_14 or rn50.")],
     out: Annotated[Path | None, typer.Option(help="The folder of the run.")] = None,
@@ -24,11 +27,15 @@ def train(
     init: Annotated[
         str | None, typer.Option(help="A model to train further; its shape and preprocessing take the recipe's place.")
     ] = None,
+    task: Annotated[
+        list[str] | None,
+        typer.Option(help="A task to ask on the way, by its name or folder as for `fullclip evaluate`; may be repeated."),
+    ] = None,
     held_out: Annotated[
-        list[str] | None, typer.Option(help="Shards to measure retrieval on, on the way; may be repeated.")
+        list[str] | None, typer.Option(help="Shards to measure retrieval on, among at most 5,000 pairs; may be repeated.")
     ] = None,
     classes: Annotated[
-        Path | None, typer.Option(help="A folder with a folder of images for each class: zero-shot accuracy, on the way.")
+        Path | None, typer.Option(help="A folder with a folder of images for each class, as --task takes it.")
     ] = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on from the newest checkpoint in the folder, where there is one.")
@@ -57,7 +64,7 @@ def train(
             one_voice(world.rank, how_to_go_on="--resume goes on"),
         ):
             run = distributed.together(lambda: _settings(recipe, settings or [], init), world)
-            evaluators = distributed.together(lambda: _evaluators(held_out or [], classes), world)
+            evaluators = distributed.together(lambda: _evaluators(task or [], held_out or [], classes), world)
             chosen = pick_device(device, world.local_rank)
             done = loop.train(run, out, resume=resume, world=world, device=chosen, evaluators=evaluators)
     finally:
@@ -85,11 +92,21 @@ def _settings(recipe: str, settings: list[str], init: str | None) -> "Run":
     return override(started_from(plain, changed.train.init), [s for s in settings if not s.startswith("train.init=")])
 
 
-def _evaluators(held_out: list[str], classes: Path | None) -> list["Evaluator"]:
-    from fullclip.evaluation.during_training import retrieval, zero_shot
+def _evaluators(names: list[str], held_out: list[str], classes: Path | None) -> list["Evaluator"]:
+    """What is asked on the way: tasks by name or folder, pairs in shards, a folder of classes."""
+    if not names and not held_out and classes is None:
+        return []
+    from fullclip.evaluation.during_training import ask
+    from fullclip.evaluation.tasks.find import find_task
+    from fullclip.evaluation.tasks.task import limited
+    from fullclip.evaluation.tasks.webdataset import read_pairs
 
-    found = [retrieval(held_out)] if held_out else []
-    return [*found, zero_shot(classes)] if classes is not None else found
+    tasks = [find_task(name) for name in names]
+    if held_out:
+        tasks.append(limited(read_pairs(held_out, name="held-out"), HELD_OUT_PAIRS))
+    if classes is not None:
+        tasks.append(find_task(str(classes.resolve())))  # a folder, whatever known set may have its name
+    return ask(tasks)
 
 
 @contextmanager
