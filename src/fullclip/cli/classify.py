@@ -1,5 +1,7 @@
-"""fullclip classify: pictures and a list of words in, the most fitting words out."""
+"""fullclip classify: pictures and a list of words in, the most fitting words out, or that none of them fits."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -10,6 +12,11 @@ from fullclip.cli.output import Json, note, show_json, show_table
 if TYPE_CHECKING:
     import numpy as np
 
+    from fullclip.inference import Encoder
+    from fullclip.zeroshot.classifier import ZeroShotClassifier
+    from fullclip.zeroshot.outlier import Method, OutlierDetector
+
+NONE = "none of these"
 _BAR_WIDTH = 24
 
 
@@ -21,9 +28,28 @@ def classify(
     template: Annotated[list[str] | None, typer.Option(help="A sentence with {} for the label; may be repeated.")] = None,
     templates: Annotated[str, typer.Option(help="A set of templates: label, photo or seven.")] = "photo",
     top: Annotated[int, typer.Option(min=1, help="How many labels to show for each image.")] = 5,
+    reject: Annotated[
+        bool, typer.Option("--reject", help=f'Answer "{NONE}" for images that are like none of the labels.')
+    ] = False,
+    reject_fit: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="IMAGES", help="With --reject: images that are known to be of the labels, to fit the threshold on."
+        ),
+    ] = None,
+    false_positive_rate: Annotated[
+        float | None, typer.Option(help="With --reject-fit: the share of such images that may be rejected.  [default: 0.05]")
+    ] = None,
+    reject_method: Annotated[
+        str | None,
+        typer.Option(help="negative_labels, or concept_matching or energy, which need a fit.  [default: negative_labels]"),
+    ] = None,
+    threshold_file: Annotated[
+        Path | None, typer.Option(help="With --reject: where a fitted threshold is kept by --reject-fit, and read without it.")
+    ] = None,
     json: Json = False,
 ) -> None:
-    """Say which of the given words fits each image best."""
+    """Say which of the given words fits each image best, and with --reject whether any does."""
     from fullclip.core.config import lookup
     from fullclip.inference import load
     from fullclip.zeroshot.classifier import ZeroShotClassifier
@@ -33,21 +59,23 @@ def classify(
     chosen = template or list(lookup(TEMPLATE_SETS, templates, what="set of templates"))
     check_labels(names)
     check_templates(chosen)
+    wish = _Rejection(fit=tuple(reject_fit or ()), rate=false_positive_rate, method=reject_method, file=threshold_file)
+    wish.check(reject, num_labels=len(names))
     paths = find_images(images)
     classifier = ZeroShotClassifier(load(model), labels=names, templates=chosen)
-    embeddings, kept, errors = classifier.encoder.encode_readable_images(paths)
-    for error in errors:
-        note(f"skipped: {error}")
+    detector = wish.detector(classifier) if reject else None
+    embeddings, kept, errors = _readable(classifier.encoder, paths, "skipped")
     if not kept:
         raise ValueError(f"none of {len(paths)} images could be read")
     probabilities = classifier.probabilities(embeddings)
     answers = [_answer(paths[i], row, names, top) for i, row in zip(kept, probabilities, strict=True)]
+    if detector is not None:
+        answers = [answer | verdict for answer, verdict in zip(answers, _verdicts(detector, embeddings), strict=True)]
     if json:
-        show_json({"answers": answers, "skipped": [str(error) for error in errors]})
+        show_json({"answers": answers, "skipped": errors})
         return
     for answer in answers:
-        rows = [(label["label"], f"{label['probability']:.1%}", _bar(label["probability"])) for label in answer["labels"]]
-        show_table(["label", "probability", ""], rows, title=answer["image"])
+        show_table(["label", "probability", ""], _rows(answer), title=answer["image"])
     if errors:
         note(f"{len(answers)} images classified, {len(errors)} skipped")
 
@@ -91,9 +119,97 @@ def find_images(patterns: list[str]) -> list[str]:
     return list(found)
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Rejection:
+    """What the options of --reject say."""
+
+    fit: tuple[str, ...]
+    rate: float | None
+    method: str | None
+    file: Path | None
+
+    def check(self, reject: bool, *, num_labels: int) -> None:
+        """ValueError for options that do not go together, before a model is opened."""
+        from fullclip.zeroshot.outlier import check_method, fewest_pictures
+
+        given = {
+            "--reject-fit": self.fit,
+            "--false-positive-rate": self.rate,
+            "--reject-method": self.method,
+            "--threshold-file": self.file,
+        }
+        alone = [name for name, value in given.items() if value not in (None, ())]
+        if not reject and alone:
+            raise ValueError(f"{alone[0]} says how to reject: add --reject")
+        if self.method is not None or self.fit:
+            check_method(self.chosen, num_labels=num_labels)
+        if self.rate is not None:
+            fewest_pictures(self.rate)
+        if self.rate is not None and not self.fit:
+            raise ValueError("--false-positive-rate is for a threshold to be fitted: add --reject-fit IMAGES")
+        if self.fit or not reject:
+            return
+        if self.file is not None and not self.file.is_file():
+            raise ValueError(f"{self.file}: no such file; --reject-fit IMAGES beside it fits a threshold and keeps it there")
+        if self.file is None and self.chosen != "negative_labels":
+            raise ValueError(f"{self.chosen} has no threshold of its own: add --reject-fit IMAGES, images of the labels")
+
+    @property
+    def chosen(self) -> "Method":
+        from fullclip.zeroshot.outlier import METHODS
+
+        found: Any = self.method or METHODS[0]  # check_method knows whether it is one
+        return found  # type: ignore[no-any-return]
+
+    def detector(self, classifier: "ZeroShotClassifier") -> "OutlierDetector":
+        """With a threshold: its own, one from a file, or one that is fitted, and kept where there is a file for it."""
+        from fullclip.evaluation.features.backbone import fingerprint
+        from fullclip.zeroshot.outlier import DEFAULT_RATE, OutlierDetector
+        from fullclip.zeroshot.threshold import load_threshold, save_threshold
+
+        encoder = classifier.encoder
+        model = "" if self.file is None else fingerprint(encoder.model.state_dict(), encoder.preprocess)
+        if self.file is not None and not self.fit:
+            return load_threshold(self.file, classifier, model=model, method=self.chosen if self.method else None)
+        detector = OutlierDetector(classifier, self.chosen)
+        if self.fit:
+            rate = DEFAULT_RATE if self.rate is None else self.rate
+            embeddings, _, _ = _readable(encoder, find_images(list(self.fit)), "not fitted on")
+            detector.fit(embeddings, false_positive_rate=rate)
+            note(f"threshold {detector.threshold:.4g}, fitted on {len(embeddings)} images to reject {rate:.3g} of such")
+        if self.file is not None:
+            save_threshold(detector, self.file, model=model)
+        return detector
+
+
+def _readable(encoder: "Encoder", paths: list[str], what: str) -> "tuple[np.ndarray, list[int], list[str]]":
+    """The embeddings of the images that can be read, their places, and the errors of the others, which are noted as `what`."""
+    embeddings, kept, errors = encoder.encode_readable_images(paths)
+    for error in errors:
+        note(f"{what}: {error}")
+    return embeddings, kept, [str(error) for error in errors]
+
+
+def _verdicts(detector: "OutlierDetector", embeddings: "np.ndarray") -> list[dict[str, Any]]:
+    """What an answer says beside its labels."""
+    scores, rejected = detector.scores(embeddings), detector.predict(embeddings)
+    return [
+        {"rejected": no, "outlier_score": score, "threshold": detector.threshold}
+        for no, score in zip(rejected.tolist(), scores.tolist(), strict=True)
+    ]
+
+
 def _answer(path: str, probabilities: "np.ndarray", labels: list[str], top: int) -> dict[str, Any]:
     best = probabilities.argsort()[::-1][:top]
     return {"image": path, "labels": [{"label": labels[i], "probability": float(probabilities[i])} for i in best]}
+
+
+def _rows(answer: dict[str, Any]) -> list[Sequence[str]]:
+    """The lines of an answer's table."""
+    rows: list[Sequence[str]] = []
+    if answer.get("rejected"):
+        rows.append((NONE, "–", f"score {answer['outlier_score']:.4g}, above {answer['threshold']:.4g}"))
+    return rows + [(one["label"], f"{one['probability']:.1%}", _bar(one["probability"])) for one in answer["labels"]]
 
 
 def _bar(share: float) -> str:

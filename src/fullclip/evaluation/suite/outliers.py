@@ -1,51 +1,144 @@
 """Rejection: are the pictures of one task seen to be none of another one's classes?"""
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from jaxtyping import Float
 
 from fullclip.core.distributed import on_leader
 from fullclip.core.types import Result
+from fullclip.evaluation.features.extract import Extracted, extract
 from fullclip.evaluation.features.words import weights_of
+from fullclip.evaluation.statistics.intervals import clopper_pearson
+from fullclip.evaluation.statistics.metrics import rank_auc
 from fullclip.evaluation.statistics.rejection import auroc, fpr_at_95
 from fullclip.evaluation.suite.records import Record
 from fullclip.evaluation.suite.subject import Subject
 from fullclip.evaluation.suite.zero_shot import templates_of
-from fullclip.evaluation.tasks.task import Task
+from fullclip.evaluation.tasks.task import Chosen, Task
 from fullclip.zeroshot.classifier import ZeroShotClassifier
-from fullclip.zeroshot.outlier import METHODS, OutlierDetector
+from fullclip.zeroshot.negatives import NEGATIVE_TEMPLATES, default_negatives
+from fullclip.zeroshot.outlier import METHODS, OutlierDetector, conformal_threshold, fewest_pictures
 
+RATE = 0.05  # the false-positive rate that thresholds are fitted for
 _NUM_BINS = 40
+_MOST_FITTED = 2000  # a threshold becomes no better by a pass over a million
 
 
 def rejection(subject: Subject, *, inside: Task, outside: Task) -> Record:
-    """AUROC and FPR@95 of each score of `zeroshot/outlier.py`: between the test pictures of `inside`, which are of its classes,
-    and those of `outside`, which are of none of them. All processes call this together.
+    """How well each score of `zeroshot/outlier.py` tells the test pictures of `inside`, which are of its classes, from those of
+    `outside`, which are of none of them: AUROC and FPR@95; and, with a threshold fitted for a false-positive rate of 5%, the
+    share of `inside` that is rejected all the same and the share of `outside` that is.
+
+    The threshold is fitted on at most 2,000 pictures of the validation split, or of train, which zero-shot has not seen either;
+    where `inside` has a test split alone, on every other picture of it, and the rate is measured on the rest. All processes
+    call this together.
     """
-    clip, name = subject.clip, f"{inside.name} vs {outside.name}"
+    clip, name, words = subject.clip, f"{inside.name} vs {outside.name}", default_negatives()
     weights = weights_of(inside.classes, templates_of(inside), clip, cache=subject.cache, world=subject.world)
+    others = weights_of([(word,) for word in words], NEGATIVE_TEMPLATES, clip, cache=subject.cache, world=subject.world)
     own, strange = subject.features(inside), subject.features(outside)
+    split = next((split for split in ("validation", "train") if split in inside.splits), None)
+    fitting = own if split is None else _for_fitting(subject, inside, split)
 
     def answer() -> Record:
-        labels, scale = inside.class_names, clip.encoder.scale
-        classifier = ZeroShotClassifier(clip.encoder, labels, templates_of(inside), scale=scale, weights=weights)
-        embeddings = [clip.encoder.project(found.features) for found in (own, strange)]
-        results = list[Result]()
-        methods, arrays = dict[str, Any](), dict[str, np.ndarray]()
+        classifier = ZeroShotClassifier(clip.encoder, inside.class_names, templates_of(inside), weights=weights)
+        parts = _Parts.of(*(clip.encoder.project(found.features) for found in (own, strange, fitting)), apart=split is not None)
+        told = []
         for method in METHODS:
-            detector = OutlierDetector(classifier, method)
-            ours, theirs = (detector.scores(part) for part in embeddings)
-            said = method.replace("_", " ")
-            results += [auroc(ours, theirs, task=name, metric=f"AUROC ({said})")]
-            results += [fpr_at_95(ours, theirs, task=name, metric=f"FPR@95 ({said})")]
-            edges = np.histogram_bin_edges(np.concatenate([ours, theirs]), bins=_NUM_BINS)
-            counts = {side: np.histogram(part, edges)[0].tolist() for side, part in (("in", ours), ("out", theirs))}
-            methods[said] = {**counts, "edges": edges.tolist()}
-            arrays[method] = np.concatenate([ours, theirs])
+            detector = OutlierDetector(
+                classifier,
+                method,
+                negatives=words if method == "negative_labels" else None,
+                negative_weights=others if method == "negative_labels" else None,
+            )
+            told.append(_told(detector, parts, name))
         keys = [f"{inside.name}/{key}" for key in own.keys] + [f"{outside.name}/{key}" for key in strange.keys]
-        told: dict[str, np.ndarray] = {"keys": np.array(keys), "values": arrays[METHODS[0]], **arrays}
-        skipped = {task.name: found.drops.report() for task, found in ((inside, own), (outside, strange)) if found.drops.counts}
-        details = {"methods": methods, "in": inside.name, "out": outside.name, "skipped": {}, "left_out": skipped}
-        return Record(task=name, protocol="rejection", results=tuple(results), details=details, arrays=told)
+        strangers = np.arange(len(keys)) >= len(own)
+        left_out = {
+            task.name: found.drops.report() for task, found in ((inside, own), (outside, strange)) if found.drops.counts
+        }
+        details = {
+            "methods": {one.said: one.details for one in told},
+            "in": inside.name,
+            "out": outside.name,
+            "fitted_on": split or "every other image of the test split",
+            "fitted_for": RATE,
+            "skipped": {},
+            "left_out": left_out,
+        }
+        arrays: dict[str, np.ndarray] = {method: one.scores for method, one in zip(METHODS, told, strict=True)}
+        values, _ = rank_auc(told[0].scores, strangers)
+        return Record(
+            task=name,
+            protocol="rejection",
+            results=tuple(result for one in told for result in one.results),
+            details=details,
+            arrays={"keys": np.array(keys), "values": values, **arrays},
+        )
 
     return on_leader(answer, subject.world)
+
+
+def _for_fitting(subject: Subject, inside: Task, split: str) -> Extracted:
+    """At most 2,000 pictures of a split."""
+    whole = inside.splits[split]
+    chosen = Chosen(whole, _MOST_FITTED) if len(whole) > _MOST_FITTED else whole
+    title = f"{inside.name} {split}"
+    return extract(chosen, subject.backbone, cache=subject.cache, world=subject.world, title=title)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Parts:
+    """Embeddings of pictures: `inside` and `outside`, those that a threshold is `fitted` on, and the places of `inside` that
+    are `fresh` to it.
+    """
+
+    inside: Float[np.ndarray, "n embed"]
+    outside: Float[np.ndarray, "m embed"]
+    fitted: Float[np.ndarray, "k embed"]
+    fresh: np.ndarray
+
+    @classmethod
+    def of(cls, inside: np.ndarray, outside: np.ndarray, fitting: np.ndarray, *, apart: bool) -> "_Parts":
+        """`apart`: the pictures for fitting are others than `inside`; else they are the same, and every other one is taken."""
+        if apart:
+            return cls(inside=inside, outside=outside, fitted=fitting, fresh=np.arange(len(inside)))
+        return cls(inside=inside, outside=outside, fitted=fitting[::2], fresh=np.arange(1, len(inside), 2))
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Told:
+    """What one method says: the score of each picture of `inside`, then of `outside`."""
+
+    said: str
+    results: tuple[Result, ...]
+    details: Mapping[str, Any]
+    scores: Float[np.ndarray, " n"]
+
+
+def _told(detector: OutlierDetector, parts: _Parts, name: str) -> _Told:
+    said = detector.method.replace("_", " ")
+    ours, theirs = detector.scores(parts.inside), detector.scores(parts.outside)
+    results = [
+        auroc(ours, theirs, task=name, metric=f"AUROC ({said})"),
+        fpr_at_95(ours, theirs, task=name, metric=f"FPR@95 ({said})"),
+    ]
+    fresh, threshold = ours[parts.fresh], None
+    if len(parts.fitted) >= fewest_pictures(RATE) and len(fresh):
+        threshold = conformal_threshold(detector.scores(parts.fitted), RATE)
+        results += [
+            _share(fresh > threshold, name, f"rejected of in at {RATE:.0%} ({said})"),
+            _share(theirs > threshold, name, f"rejected of out at {RATE:.0%} ({said})"),
+        ]
+    edges = np.histogram_bin_edges(np.concatenate([ours, theirs]), bins=_NUM_BINS)
+    counts = {side: np.histogram(part, edges)[0].tolist() for side, part in (("in", ours), ("out", theirs))}
+    details = {**counts, "edges": edges.tolist(), "threshold": threshold}
+    return _Told(said=said, results=tuple(results), details=details, scores=np.concatenate([ours, theirs]))
+
+
+def _share(rejected: np.ndarray, name: str, metric: str) -> Result:
+    hits, n = int(rejected.sum()), len(rejected)
+    return Result(task=name, metric=metric, value=hits / n, interval=clopper_pearson(hits, n), n=n)
