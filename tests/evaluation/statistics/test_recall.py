@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from scipy.stats import beta
 
 from fullclip.evaluation.statistics import recall
 from fullclip.evaluation.statistics.recall import better_captions, better_images, image_to_text, text_to_image
@@ -50,6 +51,30 @@ def test_captions_of_one_image_widen_the_interval():
     assert together.value == apart.value
     assert together.n == len(owners)
     assert width[0] > 0.8 * width[1]
+
+
+def test_the_interval_is_that_of_drawing_images():
+    images, texts, owners = sample(200)
+    better = better_images(images, texts, owners)
+    found, random, draws = text_to_image(better, owners, task="t", ks=[1])[0], np.random.default_rng(1), []
+    of = [np.flatnonzero(owners == image) for image in range(200)]
+    for _ in range(1000):
+        drawn = np.concatenate([of[image] for image in random.integers(200, size=200)])
+        draws.append((better[drawn] < 1).mean())
+    np.testing.assert_allclose(found.interval, np.percentile(draws, [2.5, 97.5]), atol=0.015)
+
+
+def test_a_recall_of_all_or_none_is_not_certain():
+    owners = np.repeat(np.arange(6), 2)
+    exact = pytest.approx(beta.ppf(0.025, 6, 1))
+    assert text_to_image(np.zeros(12, dtype=int), owners, task="t", ks=[1])[0].interval == (exact, 1.0)
+    assert image_to_text(np.zeros(6, dtype=int), task="t", ks=[1])[0].interval == (exact, 1.0)
+
+
+def test_a_picture_that_is_there_twice_stands_before_itself():
+    images, texts, owners = np.eye(4)[[0, 0, 1, 2]], np.eye(4)[[0, 0, 1, 2]], np.arange(4)
+    assert better_images(images, texts, owners).tolist() == [1, 1, 0, 0]
+    assert better_captions(images, texts, owners).tolist() == [1, 1, 0, 0]
 
 
 def test_an_image_without_caption_is_found_by_nobody():

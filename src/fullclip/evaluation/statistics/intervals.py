@@ -9,7 +9,8 @@ from fullclip.core.extras import require
 
 LEVEL = 0.95
 RESAMPLES = 2000
-_CELLS = 10_000_000  # of one block of resamples: 160 MB of counts
+_CELLS = 10_000_000  # of one block of resamples: 80 MB of counts
+_FEW_LEVELS = 64  # of values: so many, and it is drawn how often each occurs, not example by example
 
 
 def clopper_pearson(hits: int, n: int, *, level: float = LEVEL) -> tuple[float, float]:
@@ -31,27 +32,72 @@ def percentiles(draws: Float[np.ndarray, " draws"], *, level: float = LEVEL) -> 
 
 
 def bootstrap_mean(values: Float[np.ndarray, " n"], *, level: float = LEVEL) -> tuple[float, float]:
-    """The interval of a mean over examples."""
-    return percentiles(resampled(len(values), lambda counts: counts @ values / len(values)), level=level)
+    """The interval of a mean over examples. ValueError where there is none."""
+    return percentiles(means_of_resamples(values, np.random.default_rng(0)), level=level)
+
+
+def mean_of_shares(values: Float[np.ndarray, " n"]) -> tuple[float, float]:
+    """The interval of a mean of values from 0 to 1. Where all are at one end, resampling knows no doubt: the exact interval of
+    a share stands in for it.
+    """
+    return widened(bootstrap_mean(values), float(values.mean()), len(values))
+
+
+def widened(interval: tuple[float, float], value: float, n: int) -> tuple[float, float]:
+    """The interval of something between 0 and 1 that was measured on `n` independent cases; the exact one of n out of n, or of
+    none, where the value is at that end.
+    """
+    if 0 < value < 1:
+        return interval
+    return clopper_pearson(n if value >= 1 else 0, n)
+
+
+def means_of_resamples(
+    values: Float[np.ndarray, " n"], random: np.random.Generator, *, draws: int = RESAMPLES
+) -> Float[np.ndarray, " draws"]:
+    """The mean of each resample of `values`."""
+    if len(values) == 0:
+        raise ValueError("there is no example to measure")
+    levels, numbers = np.unique(values, return_counts=True)
+    if len(levels) > _FEW_LEVELS:
+        return resampled(len(values), lambda counts: counts @ values / len(values), draws=draws, random=random)
+    counts = random.multinomial(len(values), numbers / len(values), size=draws)
+    means: np.ndarray = counts @ levels / len(values)
+    return means
 
 
 def resampled(
-    n: int, statistic: Callable[[Float[np.ndarray, "draws n"]], Float[np.ndarray, " draws"]], *, draws: int = RESAMPLES
+    n: int,
+    statistic: Callable[[Float[np.ndarray, "draws n"]], Float[np.ndarray, " draws"]],
+    *,
+    draws: int = RESAMPLES,
+    random: np.random.Generator | None = None,
 ) -> Float[np.ndarray, " draws"]:
     """`statistic` of 2,000 resamples of n examples: it is given, in blocks, how often each example was drawn, float64."""
-    random = np.random.default_rng(0)
+    random = random or np.random.default_rng(0)
     block = max(1, min(draws, _CELLS // max(n, 1)))
     parts = []
     for start in range(0, draws, block):
-        counts = [np.bincount(random.integers(n, size=n), minlength=n) for _ in range(min(block, draws - start))]
-        parts.append(np.asarray(statistic(np.stack(counts).astype(np.float64)), dtype=np.float64))
+        counts = np.empty((min(block, draws - start), n))
+        for row in counts:
+            row[:] = np.bincount(random.integers(n, size=n), minlength=n)
+        parts.append(np.asarray(statistic(counts), dtype=np.float64))
     return np.concatenate(parts)
 
 
 def by_class(
     hits: Int[np.ndarray, " classes"], numbers: Int[np.ndarray, " classes"], *, level: float = LEVEL
 ) -> tuple[float, float]:
-    """The interval of a mean of classes' shares, `hits` of `numbers`: each class's examples resampled among themselves."""
-    shares = hits / numbers
-    drawn = np.random.default_rng(0).binomial(numbers, shares, size=(RESAMPLES, len(numbers))) / numbers
-    return percentiles(drawn.mean(axis=1), level=level)
+    """The interval of a mean of classes' shares, `hits` of `numbers` > 0: each class's examples resampled among themselves.
+
+    A resample of few varies too little, by (n - 1) / n, which is made up for; one example alone has no variation to resample,
+    and is taken to vary as the average class does.
+    """
+    shares, random = hits / numbers, np.random.default_rng(0)
+    alone = numbers == 1
+    centres = np.where(alone, shares.mean(), shares)
+    drawn = random.binomial(numbers, centres, size=(RESAMPLES, len(numbers))) / numbers
+    spread = np.sqrt(numbers / np.maximum(numbers - 1, 1))
+    means = shares.mean() + ((drawn - centres) * spread).mean(axis=1)
+    low, high = percentiles(means, level=level)
+    return widened((max(low, 0.0), min(high, 1.0)), float(shares.mean()), int(numbers.sum()))

@@ -1,4 +1,7 @@
-"""Recall of retrieval both ways, with several captions for an image: embeddings and whose caption each is in, results out."""
+"""Recall of retrieval both ways, with several captions for an image: embeddings and whose caption each is in, results out.
+
+What ties with the right answer stands before it, so that a model to which all is alike finds nothing.
+"""
 
 from collections.abc import Sequence
 
@@ -6,7 +9,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from fullclip.core.types import Result
-from fullclip.evaluation.statistics.intervals import clopper_pearson, percentiles, resampled
+from fullclip.evaluation.statistics.intervals import RESAMPLES, clopper_pearson, percentiles, widened
 
 _BLOCK = 512  # rows of the similarity matrix that are there at once
 
@@ -63,12 +66,19 @@ def text_to_image(
     """The share of captions whose image is among the k most similar. For the intervals images are resampled, each with all its
     captions, which are not independent of each other.
     """
-    results, numbers = [], np.bincount(owners)
-    there = numbers > 0
+    numbers = np.bincount(owners)
+    results = []
     for k in ks:
         right = better < k
-        hits = np.bincount(owners, weights=right)[there]
-        draws = resampled(len(hits), lambda counts, hits=hits: counts @ hits / (counts @ numbers[there]))  # type: ignore[misc]
-        value, interval = float(right.mean()), percentiles(draws)
+        hits = np.bincount(owners, weights=right, minlength=len(numbers))
+        value = float(right.mean())
+        interval = widened(_of_images(hits, numbers), value, int((numbers > 0).sum()))
         results.append(Result(task=task, metric=f"text-to-image recall@{k}", value=value, interval=interval, n=len(better)))
     return results
+
+
+def _of_images(hits: Float[np.ndarray, " images"], numbers: Int[np.ndarray, " images"]) -> tuple[float, float]:
+    """Images are of few kinds, (captions that find it, captions): it is drawn how often each kind occurs."""
+    kinds, occur = np.unique(np.stack([hits, numbers])[:, numbers > 0], axis=1, return_counts=True)
+    counts = np.random.default_rng(0).multinomial(occur.sum(), occur / occur.sum(), size=RESAMPLES)
+    return percentiles(counts @ kinds[0] / (counts @ kinds[1]))

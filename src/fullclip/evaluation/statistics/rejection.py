@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Float
 
 from fullclip.core.types import Result
-from fullclip.evaluation.statistics.intervals import RESAMPLES, percentiles
+from fullclip.evaluation.statistics.intervals import RESAMPLES, percentiles, widened
 from fullclip.evaluation.statistics.metrics import rank_auc
 
 KEPT = 0.95
@@ -28,26 +28,22 @@ def fpr_at_95(
     """The share of pictures of none of the classes that are kept where 95% of those of the classes are: the lower the better.
 
     The threshold is the smallest score that keeps at least 95% of `inside`, ties kept. Both sides are resampled for the
-    interval.
+    interval: which of n sorted scores is the k-th of a resample, is the k-th of n uniform numbers; how many of the others are
+    kept, is binomial.
     """
     _check(inside, outside, task)
+    low, strange = np.sort(inside), np.sort(outside)
+    n, m = len(low), len(strange)
+    k = max(int(np.ceil(KEPT * len(inside) - 1e-9)), 1)
     random = np.random.default_rng(0)
-    draws = [_share_kept(random.choice(inside, len(inside)), random.choice(outside, len(outside))) for _ in range(RESAMPLES)]
-    value, interval = _share_kept(inside, outside), percentiles(np.array(draws, dtype=np.float64))
-    return Result(task=task, metric=metric, value=value, interval=interval, n=len(inside) + len(outside))
-
-
-def threshold_keeping(inside: Float[np.ndarray, " n"], share: float) -> float:
-    """The smallest score such that at least `share` of `inside` are at or below it."""
-    place = int(np.ceil(share * len(inside) - 1e-9)) - 1
-    return float(np.partition(inside, max(place, 0))[max(place, 0)])
-
-
-def _share_kept(inside: np.ndarray, outside: np.ndarray) -> float:
-    return float((outside <= threshold_keeping(inside, KEPT)).mean())
+    places = np.minimum((n * random.beta(k, n - k + 1, size=RESAMPLES)).astype(np.int64), n - 1)
+    shares = np.searchsorted(strange, low[places], side="right") / m
+    value = float(np.searchsorted(strange, low[k - 1], side="right")) / m
+    interval = widened(percentiles(random.binomial(m, shares) / m), value, m)
+    return Result(task=task, metric=metric, value=value, interval=interval, n=n + m)
 
 
 def _check(inside: np.ndarray, outside: np.ndarray, task: str) -> None:
     for what, scores in (("of the classes", inside), ("of none of them", outside)):
         if len(scores) == 0 or not np.isfinite(scores).all():
-            raise ValueError(f"{task}: the scores of pictures {what} are empty or hold NaN")
+            raise ValueError(f"{task}: there are no scores of pictures {what}, or they hold NaN")
