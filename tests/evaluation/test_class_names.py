@@ -10,6 +10,7 @@ import pytest
 
 FOLDER = Path(str(files("fullclip").joinpath("assets/datasets")))
 CLASSES, TEMPLATES, SHIFT = "classnames.txt", "zeroshot_classification_templates.txt", "imagenet_classes.txt"
+IDS, FOLDERS = "wordnet_ids.txt", "folders.txt"
 
 # Classes and templates of openai/CLIP's data/prompts.md and of its notebook Prompt_Engineering_for_ImageNet.ipynb
 PUBLISHED = {
@@ -41,6 +42,8 @@ PUBLISHED = {
     "ucf101": (101, 48),
     "voc2007": (20, 1),
 }
+# Ours, for a set that a Python package carries
+OWN = {"solar_cells": (2, 2)}
 # Classes, and how many of ImageNet's they are: imagenet-testbed validates on 6,250, 14,400 and 11,550 images, 50 of each.
 SHIFTS = {
     "imagenet_a": (200, 200),
@@ -107,16 +110,16 @@ def package_file(package: str, path: str) -> Path:
 def test_the_folders_are_those_of_the_paper_and_the_readme_names_each():
     found = {path.name for path in FOLDER.iterdir() if path.is_dir()}
     readme = (FOLDER / "README.md").read_text(encoding="utf-8")
-    assert found == PUBLISHED.keys() | SHIFTS.keys()
+    assert found == PUBLISHED.keys() | SHIFTS.keys() | OWN.keys()
     assert all(f"`{name}`" in readme for name in found)
 
 
-@pytest.mark.parametrize("name", PUBLISHED)
+@pytest.mark.parametrize("name", PUBLISHED | OWN)
 def test_a_set_has_the_published_number_of_classes_and_templates(name):
-    assert (len(classes(name)), len(lines(name, TEMPLATES))) == PUBLISHED[name]
+    assert (len(classes(name)), len(lines(name, TEMPLATES))) == (PUBLISHED | OWN)[name]
 
 
-@pytest.mark.parametrize("name", PUBLISHED | SHIFTS)
+@pytest.mark.parametrize("name", PUBLISHED | SHIFTS | OWN)
 def test_no_name_stands_for_two_classes(name):
     names = [each for group in classes(name) for each in group]
     assert {each for each in names if names.count(each) > 1} == TWICE.get(name, set())
@@ -124,14 +127,14 @@ def test_no_name_stands_for_two_classes(name):
 
 @pytest.mark.parametrize("path", sorted(FOLDER.glob("*/*")), ids=lambda path: f"{path.parent.name}/{path.name}")
 def test_a_file_has_clean_lines(path):
-    assert path.name in (CLASSES, TEMPLATES, SHIFT)
+    assert path.name in (CLASSES, TEMPLATES, SHIFT, IDS, FOLDERS)
     found = lines(path.parent.name, path.name)
     assert all(line == line.strip() and line.isprintable() for line in found)
     assert all(found) or (path.name == SHIFT and path.parent.name in NO_IMAGENET_CLASS)
     assert not path.read_bytes().startswith(b"\xef\xbb\xbf")
 
 
-@pytest.mark.parametrize("name", PUBLISHED)
+@pytest.mark.parametrize("name", PUBLISHED | OWN)
 def test_a_template_has_one_place_for_the_name_and_stands_there_once(name):
     templates = lines(name, TEMPLATES)
     assert len(set(templates)) == len(templates)
@@ -201,6 +204,38 @@ def test_a_shift_says_of_each_class_which_of_imagenet_it_is(name):
     assert len(set(every)) == len(every)
     assert all(0 <= index < 1000 for index in every)
     assert {each for each, group in zip(names, mapped, strict=True) if not group} == NO_IMAGENET_CLASS.get(name, set())
+
+
+def test_wordnet_ids_are_imagenets_in_the_order_of_its_classes():
+    ids = lines("imagenet", IDS)
+    assert len(set(ids)) == 1000
+    assert ids == sorted(ids)
+    assert all(len(each) == 9 and each[0] == "n" and each[1:].isdigit() for each in ids)
+    # WordNet 3.0's offsets of some synsets: tench, house finch, Siamese cat, golden retriever, wing, toilet tissue
+    known = {0: "n01440764", 12: "n01532829", 284: "n02123597", 207: "n02099601", 908: "n04592741", 999: "n15075141"}
+    assert {number: ids[number] for number in known} == known
+    names = {
+        0: "tench",
+        12: "house finch",
+        284: "Siamese cat",
+        207: "Golden Retriever",
+        908: "airplane wing",
+        999: "toilet paper",
+    }
+    assert {number: classes("imagenet")[number][0] for number in names} == names
+
+
+@pytest.mark.parametrize("name", ["eurosat", "fer2013"])
+def test_a_folder_of_the_authors_stands_for_each_class(name):
+    folders, names = lines(name, FOLDERS), [group[0] for group in classes(name)]
+    assert len(set(folders)) == len(names)
+    alike = {
+        "HerbaceousVegetation": "brushland",
+        "SeaLake": "lake or sea",
+        "AnnualCrop": "annual crop",
+        "PermanentCrop": "permanent",
+    }
+    assert all(each.startswith(alike.get(folder, folder.lower()[:5])) for folder, each in zip(folders, names, strict=True))
 
 
 @pytest.mark.parametrize("name", ["imagenet_a", "imagenet_r"])

@@ -13,14 +13,15 @@ from fullclip.evaluation.tasks.task import Kind, Metric
 from fullclip.evaluation.tasks.webdataset import CLASSES, TEMPLATES, class_lines, lines_of
 
 HUB_OWNER = "clip-benchmark"
-SHIFT_CLASSES = "imagenet_classes.txt"
+SHIFT_CLASSES, WORDNET_IDS, FOLDERS = "imagenet_classes.txt", "wordnet_ids.txt", "folders.txt"
 _ASK = "not stated; see the home page"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Dataset:
-    """What is known of a set. `train` and `test` are numbers of images, 0 for a split that it does not have; `classes` is 0 for
-    retrieval. `reference` is the set that a shift is one of. `packaged` names the Python package that carries the set.
+    """What is known of a set. `train` and `test` are the paper's numbers of images, 0 for a split that it does not use or
+    count; `classes` is 0 for retrieval. `reference` is the set that a shift is one of. `packaged` names the Python package that
+    carries the set.
     """
 
     title: str
@@ -56,6 +57,19 @@ def imagenet_classes(name: str) -> tuple[tuple[int, ...], ...]:
     text = _asset(name, SHIFT_CLASSES)
     lines = [] if text is None else text.removesuffix("\n").split("\n")
     return tuple(tuple(int(number) for number in line.split()) for line in lines)
+
+
+def imagenet_wordnet_ids() -> tuple[str, ...]:
+    """The WordNet id of each of ImageNet's classes, which are in their order."""
+    return tuple(lines_of(_asset("imagenet", WORDNET_IDS) or ""))
+
+
+def folder_names(name: str) -> tuple[str, ...]:
+    """What the authors call the folders of the classes, in the order of `class_names`, where that is neither our names nor
+    something that can be told from them; else empty.
+    """
+    text = _asset(name, FOLDERS)
+    return () if text is None else tuple(lines_of(text))
 
 
 def _asset(name: str, file: str) -> str | None:

@@ -4,20 +4,36 @@ A name stands for the paper's set: its metric, and the names and sentences that 
 own task: its own words, whatever it is called.
 """
 
+import importlib.util
 import os
-from collections.abc import Callable
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from fullclip.core.config import nearest
 from fullclip.core.folders import names_in
 from fullclip.core.storage import cache_folder, is_folder, is_remote
-from fullclip.evaluation.datasets import DATASETS, HUB_OWNER, Dataset, class_names, imagenet_classes, templates
+from fullclip.evaluation.datasets import DATASETS, HUB_OWNER, Dataset, class_names, templates
+from fullclip.evaluation.tasks.arrays import ArraySplit
+from fullclip.evaluation.tasks.files import folders_in
 from fullclip.evaluation.tasks.folder import read_folder
-from fullclip.evaluation.tasks.originals import PACKAGED, read_original
+from fullclip.evaluation.tasks.originals import read_original
+from fullclip.evaluation.tasks.packaged import PACKAGED
 from fullclip.evaluation.tasks.settings import SETTINGS
-from fullclip.evaluation.tasks.task import Task
-from fullclip.evaluation.tasks.webdataset import CLASSES, class_lines, is_webdataset, read_pairs, read_webdataset
+from fullclip.evaluation.tasks.task import METRIC_OF, Task, noted
+from fullclip.evaluation.tasks.webdataset import (
+    CLASSES,
+    TEMPLATES,
+    TYPE,
+    is_webdataset,
+    lines_of_classes,
+    read_pairs,
+    read_webdataset,
+)
+from fullclip.evaluation.tasks.words import with_imagenets_names, with_the_papers_words
+
+_PULLING = ".fullclip-pulling"  # in a folder that is being fetched: what is there is not all of it
+_TRAIN = ("train/*", "validation/*", "val/*", "valid/*")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,7 +59,9 @@ def find_task(name: str, *, root: Path | None = None) -> Task:
     if name in DATASETS:
         return _known(name, root or datasets_folder())
     if is_remote(name) or Path(name).is_dir():
-        return _in_folder(name, name.rstrip("/").rpartition("/")[2])
+        path = name.rstrip("/") if is_remote(name) else name
+        own = path.rpartition("/")[2] if is_remote(name) else Path(name).resolve().name
+        return with_imagenets_names(_in_folder(path, own))
     if Path(name).is_file():
         raise ValueError(
             f"{name} is a file; a task is a folder (unpack an archive first), or a name of `fullclip evaluate --list`"
@@ -67,91 +85,92 @@ def pull(name: str, *, root: Path | None = None, with_train: bool = False) -> Pa
     from huggingface_hub import snapshot_download
 
     repository, place = f"{HUB_OWNER}/{found.dataset.hub}", (root or datasets_folder()) / name
-    wanted = ["*.txt", "test/*", *(["train/*", "validation/*"] if with_train else [])]
+    wanted = [CLASSES, TEMPLATES, TYPE, "test/*", *(_TRAIN if with_train else ())]
+    place.mkdir(parents=True, exist_ok=True)
+    (place / _PULLING).touch()
     try:
         snapshot_download(repository, repo_type="dataset", local_dir=place, allow_patterns=wanted)
     except Exception as error:  # huggingface_hub lets the errors of its HTTP library through, which it has changed twice
-        said = (str(error).splitlines() or [type(error).__name__])[0][:160]
+        said = (str(error).strip().splitlines() or [type(error).__name__])[0][:160]
         raise ConnectionError(
             f"could not fetch https://huggingface.co/datasets/{repository} ({said}); the same command goes on,"
             f" or put the set at {place} by other means"
         ) from None
+    (place / _PULLING).unlink()
     return place
 
 
 def _availability(name: str, root: Path) -> Availability:
     dataset = DATASETS[name]
     if dataset.packaged:
-        here = PACKAGED[name]() is not None
+        here = importlib.util.find_spec(PACKAGED[name].module) is not None
         path = f"the package {dataset.packaged}" if here else None
         return Availability(name=name, dataset=dataset, path=path, how=f"pip install {dataset.packaged}")
-    places = [root / folder for folder in (name, dataset.hub) if folder and (root / folder).is_dir()]
+    there = [root / folder for folder in (name, dataset.hub) if folder and (root / folder).is_dir()]
+    whole = [place for place in there if not (place / _PULLING).exists()]
     by_hand = f"get it from {dataset.home} and put it at {root / name}, a folder of images for each class"
     how = f"fullclip evaluate --pull {name}" if dataset.hub else by_hand
-    return Availability(name=name, dataset=dataset, path=str(places[0]) if places else None, how=how)
+    if there and not whole:
+        how += f" goes on; only a part of it is at {there[0]}"
+    return Availability(name=name, dataset=dataset, path=str(whole[0]) if whole else None, how=how)
 
 
 def _known(name: str, root: Path) -> Task:
     found = _availability(name, root)
+    dataset = found.dataset
     if found.path is None:
         raise ValueError(f"{name} is not here: {found.how}")
-    if found.dataset.packaged:
-        splits = PACKAGED[name]()
-        assert splits is not None
-        words = "mnist" if name == "digits" else name
+    if dataset.packaged:
+        words, splits = PACKAGED[name].words, PACKAGED[name].read()
         return Task(
             name=name,
-            kind="classification",
-            metric="accuracy",
+            kind=dataset.kind,
+            metric=dataset.metric,
             splits=splits,
             classes=class_names(words),
             templates=templates(words),
         )
     task = _in_folder(found.path, name)
-    if task.kind != found.dataset.kind:
+    if task.kind != dataset.kind:
+        raise ValueError(f"{found.path} holds a {task.kind} task, but {name} is a {dataset.kind}; see {dataset.home}")
+    if len(task.classes) != dataset.classes:
         raise ValueError(
-            f"{found.path} holds a {task.kind} task, but {name} is a {found.dataset.kind}; see {found.dataset.home}"
+            f"{found.path} has {len(task.classes)} classes, but {dataset.title} has {dataset.classes}; a part of it or another"
+            f" set is measured as a task of its own, by its folder: --task {found.path}"
         )
-    return _with_the_papers_words(replace(task, name=name, metric=found.dataset.metric), found.dataset)
-
-
-def _with_the_papers_words(task: Task, dataset: Dataset) -> Task:
-    """Our class names in the order of the set's own, where each line can be told to be the same class; else the set's own."""
-    sentences = templates(task.name) or templates(dataset.reference) or task.templates
-    task = replace(task, templates=sentences, reference=dataset.reference or task.reference)
-    ours, numbers = class_names(task.name), imagenet_classes(task.name)
-    if not ours and not numbers and dataset.reference and len(task.classes) == len(class_names(dataset.reference)):
-        ours = class_names(dataset.reference)  # the same thousand classes
-    if len(numbers) == len(task.classes):
-        task = replace(task, reference_classes=numbers)
-    if not ours or task.kind == "retrieval":
-        return task
-    places = {_plain(names): place for place, names in enumerate(ours)}
-    order = [places.get(_plain(names)) for names in task.classes]
-    if len(ours) != len(task.classes) or None in order or len(set(order)) != len(order):
-        return replace(task, note=f"The set's own class names, not those that openai/CLIP published. {task.note}".strip())
-    return replace(task, classes=tuple(ours[place] for place in order if place is not None))
-
-
-def _plain(names: tuple[str, ...]) -> str:
-    """A class's name without what differs from one list to another: case, spaces, hyphens, underscores."""
-    return "".join(letter for letter in names[0].casefold() if letter.isalnum())
+    number = len(task.splits["test"])
+    if dataset.test not in (0, number):
+        task = replace(task, note=noted(task.note, f"{number:,} test images; the paper has {dataset.test:,}."))
+    return with_the_papers_words(replace(task, name=name, metric=dataset.metric), dataset)
 
 
 def _in_folder(path: str, name: str) -> Task:
-    readers: list[tuple[Callable[[], bool], Callable[[], Task | None]]] = [
-        (lambda: not is_remote(path) and (Path(path) / SETTINGS).is_file(), lambda: read_folder(Path(path), name=name)),
-        (lambda: is_webdataset(path), lambda: read_webdataset(path, name=name)),
-        (lambda: any(file.endswith(".tar") for file in names_in(path)), lambda: read_pairs([path], name=name)),
-        (lambda: not is_remote(path), lambda: _original(Path(path), name)),
-        (lambda: not is_remote(path), lambda: read_folder(Path(path), name=name)),
-    ]
-    for fits, read in readers:
-        task = read() if fits() else None
+    """The task in a folder, whatever its layout, or in the one folder that it holds."""
+    for place in _and_lone_folders(path):
+        if not is_remote(place) and (Path(place) / SETTINGS).is_file():
+            return read_folder(Path(place), name=name)
+        if is_webdataset(place):
+            return read_webdataset(place, name=name)
+        if any(file.endswith(".tar") for file in names_in(place)):
+            return read_pairs([place], name=name)
+        task = None if is_remote(place) else _original(Path(place), name)
         if task is not None:
             return task
+    if not is_remote(path):
+        return read_folder(Path(path), name=name)
     what = "no shards in WebDataset's layout" if is_folder(path) else "no such folder"
     raise ValueError(f"{path}: {what}; a folder of images has to be on this disk")
+
+
+def _and_lone_folders(path: str) -> Iterator[str]:
+    """A folder, the one in it where there is no other, the one in that: archives are often unpacked like this."""
+    yield path
+    if is_remote(path):
+        return
+    folders = folders_in(Path(path))
+    while len(folders) == 1:
+        yield str(folders[0])
+        folders = folders_in(folders[0])
 
 
 def _original(folder: Path, name: str) -> Task | None:
@@ -159,7 +178,18 @@ def _original(folder: Path, name: str) -> Task | None:
     found = read_original(folder)
     if found is None:
         return None
-    known, splits = found
+    if name in DATASETS and found.known and name != found.known and DATASETS[name].classes != DATASETS[found.known].classes:
+        raise ValueError(f"{folder} holds the files of {found.known}, not of {name}")
+    words = found.known or name
     beside = folder / CLASSES
-    classes = class_lines(beside.read_text(encoding="utf-8-sig")) if beside.is_file() else class_names(known)
-    return Task(name=name, kind="classification", metric="accuracy", splits=splits, classes=classes, templates=templates(known))
+    classes = lines_of_classes(str(beside)) if beside.is_file() else found.classes or class_names(words)
+    kind = DATASETS[words].kind if words in DATASETS else "classification"
+    if not classes and kind != "retrieval":
+        raise ValueError(
+            f"{folder}: of which set are these files? Write {CLASSES} beside them, one class a line, in label order"
+        )
+    for split, part in found.splits.items():
+        if isinstance(part, ArraySplit):
+            part.check(len(classes), f"{folder}: the split {split}")
+    metric = METRIC_OF[kind]
+    return Task(name=name, kind=kind, metric=metric, splits=found.splits, classes=classes, templates=templates(words))

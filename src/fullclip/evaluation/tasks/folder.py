@@ -20,80 +20,124 @@ What task.toml may say (all of it can be left out):
     [reference_classes]                # class -> the reference's class it is, or several; without, names are compared
     dog = ["golden retriever", "beagle"]
 
-A multi-label table has several labels between semicolons. Columns beyond these are kept: frames of videos say their anchor and
+A class that the reference has not is `cow = []`. Paths are relative to the folder, or absolute. A multi-label table has several
+labels between semicolons, and maybe a column not_judged. Columns beyond these are kept: frames of videos say their anchor and
 offset there. Retrieval takes whatever `fullclip data shard` takes: images beside captions, or a table of both.
+
+Folders within a lone folder are looked at as if they were in its place. Where there is a validation split, but no test split,
+as in ImageNet, validation is what is measured.
 """
 
+from collections.abc import Mapping
 from pathlib import Path
 
-from fullclip.evaluation.tasks.files import PairSplit, folders_in, images_in
-from fullclip.evaluation.tasks.labels import from_folders, from_sidecars, from_table, has_sidecars
+from fullclip.evaluation.tasks.files import PairSplit, folders_in, images_in, is_image_name
+from fullclip.evaluation.tasks.labels import Classes, from_folders, from_sidecars, has_sidecars
 from fullclip.evaluation.tasks.settings import SETTINGS, TaskFile, read_settings
+from fullclip.evaluation.tasks.tables import from_table
 from fullclip.evaluation.tasks.task import METRIC_OF, Split, Task
-from fullclip.evaluation.tasks.webdataset import SPLIT_NAMES, TEMPLATES, lines_of
+from fullclip.evaluation.tasks.webdataset import SPLIT_OF, TEMPLATES, lines_of_file, splits_among
 
 
 def read_folder(folder: Path, *, name: str | None = None) -> Task:
     """The task in a folder; `name` is for one whose task.toml gives none. ValueError names what is wrong, and where."""
     settings = read_settings(folder)
     plain = settings.plain
-    name = plain.name or name or folder.resolve().name
-    if plain.kind == "retrieval":
-        splits: dict[str, Split] = {split: PairSplit(str(place)) for split, place in _places(folder, settings).items()}
-        return Task(name=name, kind=plain.kind, metric=plain.metric or "recall@1", splits=splits, templates=plain.templates)
     if plain.kind == "multilabel" and not plain.labels:
         raise ValueError(
             f"{folder / SETTINGS}: a multi-label task needs `labels`, a table with several labels between semicolons"
         )
-    if plain.labels:
-        classes, splits = from_table(folder, settings)
-    else:
-        places = _places(folder, settings)
-        classes, splits = (from_sidecars if has_sidecars(places["test"]) else from_folders)(places, settings)
-    unknown = sorted(settings.reference_classes.keys() - classes.keys())
-    if unknown:
-        raise ValueError(f"{folder / SETTINGS}: reference_classes.{unknown[0]}: no such class; there are: {', '.join(classes)}")
-    reference = tuple(settings.reference_classes[name] for name in classes) if settings.reference_classes else ()
+    classes, splits, note = _read(folder, settings)
     return Task(
-        name=name,
+        name=plain.name or name or folder.resolve().name,
         kind=plain.kind,
         metric=plain.metric or METRIC_OF[plain.kind],
         splits=splits,
         classes=tuple(classes.values()),
         templates=plain.templates or _templates_beside(folder),
         reference=plain.reference or None,
-        reference_classes=reference,
+        reference_classes=_reference_classes(folder, settings, classes),
+        note=note,
     )
 
 
-def _places(folder: Path, settings: TaskFile) -> dict[str, Path]:
-    """{split: its folder}: as task.toml says, else by the folders' names; a folder without splits is its test split."""
+def _read(folder: Path, settings: TaskFile) -> tuple[Classes, Mapping[str, Split], str]:
+    """The classes, the splits, and what should be known of these."""
+    if settings.plain.labels and settings.plain.kind != "retrieval":
+        return (*from_table(folder, settings), "")
+    places, note = _places(folder, settings)
+    if settings.plain.kind == "retrieval":
+        return {}, {split: PairSplit(str(place)) for split, place in places.items()}, note
+    if has_sidecars(places["test"]):
+        return (*from_sidecars(places, root=folder), note)
+    inner = {split: _within(place, settings) for split, place in places.items()}
+    return (*from_folders(inner, settings, root=folder), note)
+
+
+def _reference_classes(folder: Path, settings: TaskFile, classes: Classes) -> tuple[tuple[int | str, ...], ...]:
+    told = settings.reference_classes
+    if not told:
+        return ()
+    for name in sorted(told.keys() ^ classes.keys()):
+        problem = "no such class" if name in told else "missing; write [] where the reference has no such class"
+        raise ValueError(f"{folder / SETTINGS}: reference_classes.{name}: {problem}; the classes are {', '.join(classes)}")
+    return tuple(told[name] for name in classes)
+
+
+def _places(folder: Path, settings: TaskFile) -> tuple[dict[str, Path], str]:
+    """{split: its folder}: as task.toml says, else by the folders' names; a folder without splits is its test split. And what
+    should be known of them.
+    """
+    note = ""
     if settings.splits:
         places = {split: folder / place for split, place in settings.splits.items()}
     else:
-        places = {}
-        for split, names in SPLIT_NAMES.items():
-            found = [folder / name for name in names if (folder / name).is_dir() and not _is_class(folder / name, settings)]
-            if len(found) > 1:
-                raise ValueError(f"{folder} has both {found[0].name} and {found[1].name}; say which is which under [splits]")
-            if found:
-                places[split] = found[0]
-        places = places or {"test": folder}
+        folder = _within(folder, settings) if settings.plain.kind != "retrieval" else folder
+        found, note = splits_among([path.name for path in folders_in(folder)], str(folder))
+        places = {split: folder / name for split, name in found.items()}
+        flat = [split for split, place in places.items() if _has_no_classes(place, settings)]
+        if flat and (len(flat) < len(places) or not _are_classes(folder, places, settings)):
+            raise ValueError(
+                f"{places[flat[0]]} holds images, but no folder for each class, so that their labels are not known; sort them"
+                " into folders, give a table of labels, or name the classes under [classes] in task.toml"
+            )
+        places = {"test": folder} if flat or not places else places
     for split, place in places.items():
         if not place.is_dir():
             raise ValueError(f"{place}: no such folder, but {SETTINGS} calls it the {split} split")
     if "test" not in places:
         raise ValueError(f"{folder}: there is no test split, only {', '.join(places)}; what is measured is the folder test")
-    return places
+    return places, note
 
 
-def _is_class(folder: Path, settings: TaskFile) -> bool:
-    """Whether a folder that is called train, val or test is a class of that name: it holds images, and they have no labels."""
-    if settings.plain.kind == "retrieval" or folders_in(folder) or has_sidecars(folder):
+def _within(folder: Path, settings: TaskFile) -> Path:
+    """The folder that lone folders lead to: archives have often one around the whole, or `images` around the classes."""
+    while True:
+        folders = folders_in(folder)
+        if len(folders) != 1 or any(is_image_name(path.name) for path in folder.iterdir()):
+            return folder
+        (lone,) = folders
+        if lone.name in settings.classes or lone.name.lower() in SPLIT_OF or not folders_in(lone):
+            return folder
+        folder = lone
+
+
+def _has_no_classes(place: Path, settings: TaskFile) -> bool:
+    """Whether images in a split's folder have no labels there: it may be a class that is called train, val or test."""
+    if settings.plain.kind == "retrieval" or has_sidecars(place):
         return False
-    return bool(images_in(folder))
+    inner = {path.name for path in folders_in(place)}
+    if place.name in settings.classes:
+        return not inner & settings.classes.keys()
+    return not inner and bool(images_in(place))
+
+
+def _are_classes(folder: Path, places: Mapping[str, Path], settings: TaskFile) -> bool:
+    """Whether folders that could be splits are classes: others stand beside them, or task.toml names them."""
+    others = {path.name for path in folders_in(folder)} - {place.name for place in places.values()}
+    return bool(others) or all(place.name in settings.classes for place in places.values())
 
 
 def _templates_beside(folder: Path) -> tuple[str, ...]:
     path = folder / TEMPLATES
-    return tuple(lines_of(path.read_text(encoding="utf-8-sig"))) if path.is_file() else ()
+    return tuple(lines_of_file(str(path))) if path.is_file() else ()

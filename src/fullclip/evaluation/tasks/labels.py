@@ -1,142 +1,155 @@
-"""Whose label an image is given by: its folder, a row of a table, or a file beside it."""
+"""Whose label an image is given by: the folder it lies in, or a file beside it. Tables of labels: tables.py."""
 
-import csv
-import json
-from collections import defaultdict
+import re
+import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from fullclip.core.config import nearest
-from fullclip.evaluation.tasks.files import File, FileSplit, folders_in, images_in
+from fullclip.evaluation.tasks.files import File, FileSplit, folders_in, images_in, is_image_name, key_of
 from fullclip.evaluation.tasks.settings import TaskFile
-from fullclip.evaluation.tasks.task import SPLITS, Skipped, Split
-from fullclip.evaluation.tasks.webdataset import CLASSES, class_lines
-from fullclip.preprocess.image import IMAGE_EXTENSIONS
+from fullclip.evaluation.tasks.task import Skipped, Split
+from fullclip.evaluation.tasks.webdataset import CLASSES, SPLIT_OF, label_of, lines_of_classes
 
 Classes = dict[str, tuple[str, ...]]  # what the set calls a class -> its names in words, in the order of the labels
-_TABLE_COLUMNS = ("image", "label", "split")
 
 
-def from_folders(splits: Mapping[str, Path], settings: TaskFile) -> tuple[Classes, dict[str, Split]]:
+def from_folders(splits: Mapping[str, Path], settings: TaskFile, *, root: Path) -> tuple[Classes, dict[str, Split]]:
     """A folder of images for each class. Every split has images of every class; ValueError names the one that has not."""
-    there = {split: {folder.name: images_in(folder) for folder in folders_in(place)} for split, place in splits.items()}
-    classes = _classes([name for folders in there.values() for name in folders], settings, _named_beside(splits["test"]))
+    there = {split: _by_class(place, settings) for split, place in splits.items()}
+    found = [name for folders in there.values() for name, images in folders.items() if images or not settings.classes]
+    classes = ordered_classes(found, settings, named_beside(splits["test"], root), where=splits["test"])
     made: dict[str, Split] = {}
     for split, folders in there.items():
-        _check_folders(folders, classes, splits[split])
+        place = splits[split]
+        _check_folders(folders, classes, place)
         files = [
-            File(path=path, key=path.relative_to(splits[split]).as_posix(), labels=(label,))
+            File(path=path, key=key_of(path, place), labels=(label,))
             for label, name in enumerate(classes)
             for path in folders[name]
         ]
-        made[split] = FileSplit(files)
+        made[split] = FileSplit(files, list(_loose(place)))
     return classes, made
 
 
+def _by_class(place: Path, settings: TaskFile) -> dict[str, list[Path]]:
+    """{class: its images}; ValueError where two folders have one name, or none tells which folders the classes are."""
+    found, nested = dict[str, list[Path]](), list[set[str]]()
+    for folder in folders_in(place):
+        name = class_name(folder.name, where=place)
+        if name in found:
+            raise ValueError(f"{place}: two folders are called {name!r}, written in two ways; make them one")
+        found[name] = images_in(folder)
+        own = any(path.parent == folder for path in found[name])
+        nested.append(set() if own else {inner.name for inner in folders_in(folder)})
+    same = sorted(set[str].intersection(*nested)) if len(nested) > 1 and not settings.classes else []
+    if len(same) > 1 or any(name.lower() in SPLIT_OF for name in same):
+        raise ValueError(
+            f"{place}: {', '.join(list(found)[:3])} hold the same folders ({', '.join(same[:3])}), so which are the classes?"
+            " Point at one of them, or say so in task.toml, under [classes] or [splits]"
+        )
+    return found
+
+
+def class_name(name: str, *, where: Path) -> str:
+    """A folder's name as composed Unicode, whichever way its file system writes it."""
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        raise ValueError(f"{where}: the name of the folder {name!r} is no UTF-8; rename it") from None
+    return unicodedata.normalize("NFC", name)
+
+
 def _check_folders(folders: Mapping[str, Sequence[Path]], classes: Classes, place: Path) -> None:
+    if not any(folders.values()):
+        raise ValueError(f"{place}: no folder of images for each class in it, and nothing else that a task is made of")
     for name in classes:
         if not folders.get(name):
             what = "no image in it" if name in folders else "no folder"
             raise ValueError(f"{place}: the class {name!r} has {what}; add its images, or take it out of every split")
-    strange = sorted(folders.keys() - classes.keys())
+    strange = sorted(name for name, images in folders.items() if images and name not in classes)
     if strange:
         raise ValueError(f"{place}: the folder {strange[0]!r} is no class{nearest(strange[0], classes)}")
 
 
-def _named_beside(folder: Path) -> tuple[tuple[str, ...], ...] | None:
-    """The classnames.txt in the set's folder or the one above, where there is one."""
-    for place in (folder / CLASSES, folder.parent / CLASSES):
+def _loose(place: Path) -> Iterator[Skipped]:
+    """Images beside the folders of the classes."""
+    for path in sorted(place.iterdir()):
+        if is_image_name(path.name) and not path.is_dir():
+            yield Skipped(key=key_of(path, place), reason="in no class's folder")
+
+
+def named_beside(folder: Path, root: Path) -> tuple[tuple[str, ...], ...] | None:
+    """The classnames.txt of a split, or that of the set, whose folder is `root`."""
+    for place in (folder / CLASSES, root / CLASSES):
         if place.is_file():
-            return class_lines(place.read_text(encoding="utf-8-sig"))
+            return lines_of_classes(str(place))
     return None
 
 
-def _classes(found: Sequence[str], settings: TaskFile, beside: tuple[tuple[str, ...], ...] | None = None) -> Classes:
+def ordered_classes(
+    found: Sequence[str], settings: TaskFile, beside: tuple[tuple[str, ...], ...] | None, *, where: Path
+) -> Classes:
     """The classes in the order of task.toml; else of classnames.txt, whose lines are the folders' own names in any order, or
-    names for the folders in sorted order; else sorted.
+    names for the folders in sorted order; else sorted, numbers by their value.
     """
     if settings.classes:
         return dict(settings.classes)
-    names = sorted(set(found), key=lambda name: (not name.isdigit(), int(name) if name.isdigit() else 0, name))
+    names = sorted(set(found), key=lambda name: (not _is_number(name), int(name) if _is_number(name) else 0, name))
     if beside is None:
-        return {name: (name.replace("_", " ").strip(),) for name in names}
-    by_folder = {name.replace("_", " ").strip(): name for name in names}
-    if len(beside) == len(names) and all(line[0] in by_folder for line in beside):
-        return {by_folder[line[0]]: line for line in beside}
+        return {name: (_plain(name),) for name in names}
     if len(beside) != len(names):
-        raise ValueError(
-            f"{CLASSES} has {len(beside)} lines for {len(names)} classes ({', '.join(names[:4])} ...); one a class"
-        )
+        some = ", ".join(names[:4])
+        raise ValueError(f"{where}: {CLASSES} has {len(beside)} lines for {len(names)} classes ({some} ...); one a class")
+    by_name = {_plain(name).casefold(): name for name in names}
+    known = [next((by_name[each.casefold()] for each in line if each.casefold() in by_name), None) for line in beside]
+    if None not in known and len(set(known)) == len(names):
+        return {name: line for name, line in zip(known, beside, strict=True) if name is not None}
+    for number, name in enumerate(known):
+        if name is not None and name != names[number]:
+            raise ValueError(
+                f"{where}: {CLASSES} has {name!r} on line {number + 1}, and {beside[known.index(None)][0]!r}, which is no"
+                " folder: write the folders' names in any order, or a name for each in the order of the sorted folders"
+            )
     return dict(zip(names, beside, strict=True))
 
 
-def from_sidecars(splits: Mapping[str, Path], settings: TaskFile) -> tuple[Classes, dict[str, Split]]:
+def _is_number(name: str) -> bool:
+    return re.fullmatch(r"[0-9]{1,18}", name) is not None
+
+
+def _plain(name: str) -> str:
+    return " ".join(name.replace("_", " ").split())
+
+
+def from_sidecars(splits: Mapping[str, Path], *, root: Path) -> tuple[Classes, dict[str, Split]]:
     """Images with a `.cls` of the same name beside them, which holds the number of the class in classnames.txt."""
-    beside = _named_beside(splits["test"])
+    beside = named_beside(splits["test"], root)
     if beside is None:
         raise ValueError(f"{splits['test']}: labels are in .cls files, but {CLASSES} is not there; write it, one class a line")
-    classes = {str(label): names for label, names in enumerate(beside)}
     made: dict[str, Split] = {}
     for split, place in splits.items():
         files, skipped = [], []
         for path in images_in(place):
-            key, sidecar = path.relative_to(place).as_posix(), path.with_suffix(".cls")
-            text = sidecar.read_text(encoding="utf-8", errors="replace").strip() if sidecar.is_file() else None
-            if text is None or not text.lstrip("-").isdigit():
-                skipped.append(Skipped(key=key, reason="no label" if text is None else "broken label"))
+            key, sidecar = key_of(path, place), path.with_suffix(".cls")
+            try:
+                label = label_of(sidecar.read_bytes())
+            except FileNotFoundError:
+                skipped.append(Skipped(key=key, reason="no label"))
                 continue
-            if text not in classes:
-                raise ValueError(f"{sidecar}: label {text}, but {CLASSES} has {len(classes)} classes, from 0")
-            files.append(File(path=path, key=key, labels=(int(text),)))
+            if label is None:
+                skipped.append(Skipped(key=key, reason="broken label"))
+                continue
+            if not 0 <= label < len(beside):
+                raise ValueError(f"{sidecar}: label {label}, but {CLASSES} has {len(beside)} classes, from 0")
+            files.append(File(path=path, key=key, labels=(label,)))
+        if not files:
+            raise ValueError(f"{place}: no image with a label in it; the split is empty")
         made[split] = FileSplit(files, skipped)
-    return classes, made
-
-
-def from_table(folder: Path, settings: TaskFile) -> tuple[Classes, dict[str, Split]]:
-    """A table with an image and its label in each row. ValueError names the row that cannot be used."""
-    table = folder / settings.plain.labels
-    rows = list(_rows(table))
-    several = settings.plain.kind == "multilabel"
-    listed = [[part.strip() for part in row["label"].split(";") if part.strip()] if several else [row["label"]] for row in rows]
-    classes = _classes([label for labels in listed for label in labels], settings)
-    numbers = {name: number for number, name in enumerate(classes)}
-    files, skipped = defaultdict[str, list[File]](list), defaultdict[str, list[Skipped]](list)
-    for row, labels in zip(rows, listed, strict=True):
-        split = {"val": "validation"}.get(row.get("split", ""), row.get("split") or "test")
-        if split not in SPLITS:
-            raise ValueError(f"{table}: {row['image']} is of the split {split!r}; the splits are {', '.join(SPLITS)}")
-        if not several and not row["label"]:
-            skipped[split].append(Skipped(key=row["image"], reason="no label"))
-            continue
-        unknown = [label for label in labels if label not in numbers]
-        if unknown:
-            raise ValueError(
-                f"{table}: {row['image']} has the label {unknown[0]!r}, which is no class{nearest(unknown[0], numbers)}"
-            )
-        meta = {name: value for name, value in row.items() if name not in _TABLE_COLUMNS}
-        found = File(path=folder / row["image"], key=row["image"], labels=tuple(numbers[label] for label in labels), meta=meta)
-        files[split].append(found)
-    return classes, {split: FileSplit(files[split], skipped[split]) for split in SPLITS if files[split] or skipped[split]}
-
-
-def _rows(table: Path) -> Iterator[dict[str, Any]]:
-    if not table.is_file():
-        raise ValueError(f"{table}: no such file; `labels` in task.toml is a table with the columns image and label")
-    with table.open(encoding="utf-8-sig", newline="") as file:
-        if table.suffix == ".jsonl":
-            rows: Iterator[dict[str, Any]] = (json.loads(line) for line in file if line.strip())
-        else:
-            rows = csv.DictReader(file, delimiter="\t" if table.suffix == ".tsv" else ",")
-        for number, row in enumerate(rows, 1):
-            if not isinstance(row, dict) or not row.get("image") or row.get("label") is None:
-                raise ValueError(
-                    f"{table}: row {number} has no image or no label; the columns are image, label and maybe split"
-                )
-            yield {**row, "image": str(row["image"]).strip(), "label": str(row["label"]).strip()}
+    return {str(label): names for label, names in enumerate(beside)}, made
 
 
 def has_sidecars(folder: Path) -> bool:
-    """Whether a folder's first image has its label in a file beside it."""
-    first = next((path for path in sorted(folder.iterdir()) if path.suffix.lower().lstrip(".") in IMAGE_EXTENSIONS), None)
-    return first is not None and first.with_suffix(".cls").is_file()
+    """Whether labels lie in files beside the images of a folder."""
+    there = {path.name for path in folder.iterdir()}
+    return any(is_image_name(name) and Path(name).with_suffix(".cls").name in there for name in there)

@@ -1,71 +1,45 @@
-"""Sets in the files that their authors publish: CIFAR-10 and -100 (python and binary versions), MNIST-style idx, STL-10; and
-two that Python packages carry: scikit-learn's digits, photographs of solar cells (elpv-dataset).
+"""Sets in the files that their authors publish: CIFAR-10 and -100 (python and binary versions), MNIST-style idx, EMNIST,
+STL-10, SVHN, FER2013. Those that are images with lists of them: listed.py.
 
-Nothing in a file is run: the pickles of CIFAR's python version are read with a list of the three names they need.
+Nothing in a file is run: the pickles of CIFAR's python version are read with a list of the few names they need.
 """
 
+import csv
 import gzip
-import importlib.util
 import io
 import pickle
+import re
 import struct
-from collections.abc import Callable, Mapping
+import zlib
+from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from jaxtyping import UInt8
 
-from fullclip.core.extras import require
 from fullclip.evaluation.tasks.arrays import ArraySplit
-from fullclip.evaluation.tasks.files import File, FileSplit
+from fullclip.evaluation.tasks.listed import Original, read_listed, read_matlab
 from fullclip.evaluation.tasks.task import Split
 
 Pixels = UInt8[np.ndarray, "n height width channels"]
 
+# What nobody else's digits begin with: Fashion-MNIST, KMNIST and others have files of the same names.
+_MNIST = {"train": [5, 0, 4, 1, 9, 2, 1, 3, 1, 4], "test": [7, 2, 1, 0, 4, 1, 4, 9, 5, 9]}
 
-def read_original(folder: Path) -> tuple[str, dict[str, Split]] | None:
-    """(the known set that the original files in a folder look like, its splits), or None where it holds none of these; any idx
-    files look like MNIST. ValueError for a file that is torn.
+
+def read_original(folder: Path) -> Original | None:
+    """The set that the original files in a folder are, or None where it holds none of these. ValueError for a file that is
+    torn, or not there while another part of it is.
     """
-    for reader in (_cifar_binary, _cifar_python, _idx, _stl10):
+    for reader in (_cifar_binary, _cifar_python, _idx, _emnist, _stl10, _svhn, _fer2013, read_listed):
         found = reader(folder)
         if found is not None:
             return found
     return None
 
 
-def digits() -> dict[str, Split]:
-    """scikit-learn's handwritten digits, 8 x 8 pixels of 17 levels: every fourth is of the test split, the rest of train."""
-    found = require("sklearn.datasets", extra="eval").load_digits()
-    pixels, labels = np.round(found.images * (255 / 16)).astype(np.uint8), found.target.astype(np.int64)
-    test = np.arange(len(labels)) % 4 == 3
-    return {"train": ArraySplit(pixels[~test], labels[~test]), "test": ArraySplit(pixels[test], labels[test])}
-
-
-def solar_cells() -> dict[str, Split] | None:
-    """Electroluminescence photographs of solar cells (Buerhop-Lukpin et al. 2018), functional or defective; None where the
-    package elpv-dataset is not there.
-
-    The experts' probabilities of a defect, 0, 1/3, 2/3 and 1, are rounded: 2/3 is defective. Every fourth cell is of the test
-    split, the rest of train.
-    """
-    found = importlib.util.find_spec("elpv_dataset")
-    if found is None or not found.submodule_search_locations:
-        return None
-    folder = Path(found.submodule_search_locations[0]) / "data"
-    files: dict[str, list[File]] = {"train": [], "test": []}
-    for number, line in enumerate((folder / "labels.csv").read_text(encoding="utf-8").split("\n")):
-        parts = line.split()
-        if parts:
-            place = files["test" if number % 4 == 3 else "train"]
-            place.append(
-                File(path=folder / parts[0], key=parts[0], labels=(int(float(parts[1]) > 0.5),), meta={"cell": parts[2]})
-            )
-    return {split: FileSplit(listed) for split, listed in files.items()}
-
-
-def _cifar_binary(folder: Path) -> tuple[str, dict[str, Split]] | None:
+def _cifar_binary(folder: Path) -> Original | None:
     """Records of one label (CIFAR-100: a coarse one, then a fine one) and 3,072 bytes, colour by colour."""
     ten = {"train": [f"data_batch_{i}.bin" for i in range(1, 6)], "test": ["test_batch.bin"]}
     hundred = {"train": ["train.bin"], "test": ["test.bin"]}
@@ -73,7 +47,8 @@ def _cifar_binary(folder: Path) -> tuple[str, dict[str, Split]] | None:
         found = {split: [folder / file for file in files if (folder / file).is_file()] for split, files in names.items()}
         if found["test"]:
             _complete(found["train"], names["train"], folder)
-            return name, {split: _records(paths, num_labels) for split, paths in found.items() if paths}
+            splits = {split: _records(paths, num_labels) for split, paths in found.items() if paths}
+            return Original(known=name, splits=splits)
     return None
 
 
@@ -116,14 +91,15 @@ class _Arrays(pickle.Unpickler):
         return allowed[(module, name)]
 
 
-def _cifar_python(folder: Path) -> tuple[str, dict[str, Split]] | None:
+def _cifar_python(folder: Path) -> Original | None:
     ten = {"train": [f"data_batch_{i}" for i in range(1, 6)], "test": ["test_batch"]}
     hundred = {"train": ["train"], "test": ["test"]}
     for name, names, label in (("cifar10", ten, b"labels"), ("cifar100", hundred, b"fine_labels")):
         found = {split: [folder / file for file in files if (folder / file).is_file()] for split, files in names.items()}
         if found["test"]:
             _complete(found["train"], names["train"], folder)
-            return name, {split: _unpickled(paths, label) for split, paths in found.items() if paths}
+            splits = {split: _unpickled(paths, label) for split, paths in found.items() if paths}
+            return Original(known=name, splits=splits)
     return None
 
 
@@ -135,21 +111,73 @@ def _unpickled(paths: list[Path], label: bytes) -> Split:
             rows = np.asarray(told[b"data"], dtype=np.uint8)
             pixels.append(_planes(rows.reshape(-1, 3072)))
             labels.append(np.asarray(told[label], dtype=np.int64))
+            if len(labels[-1]) != len(pixels[-1]):
+                raise ValueError(f"{len(pixels[-1])} pictures, {len(labels[-1])} labels")
         except Exception as error:  # a damaged pickle can raise nearly anything
             raise ValueError(f"{path}: no batch of CIFAR's python version ({type(error).__name__}: {error})") from None
     return ArraySplit(np.concatenate(pixels), np.concatenate(labels))
 
 
-def _idx(folder: Path) -> tuple[str, dict[str, Split]] | None:
-    """MNIST's format: `train-images-idx3-ubyte`, `t10k-labels-idx1-ubyte` and so on, with or without .gz."""
-    found: dict[str, Split] = {}
+def _idx(folder: Path) -> Original | None:
+    """MNIST's format: `train-images-idx3-ubyte`, `t10k-labels-idx1-ubyte` and so on, with or without .gz. Of which set they are
+    is known of MNIST's own alone.
+    """
+    found, digits = dict[str, Split](), True
     for split, start in (("train", "train"), ("test", "t10k")):
-        images, labels = _one(folder, f"{start}-images", 3), _one(folder, f"{start}-labels", 1)
-        if (images is None) != (labels is None):
-            raise ValueError(f"{images or labels}: the {'labels' if labels is None else 'images'} of this split are not there")
+        images, labels = _pair(folder, start)
         if images is not None and labels is not None:
-            found[split] = ArraySplit(read_idx(images), read_idx(labels).astype(np.int64))
-    return ("mnist", found) if "test" in found else None
+            numbers = read_idx(labels).astype(np.int64)
+            found[split] = ArraySplit(_pictures(images), numbers)
+            digits = digits and numbers[:10].tolist() == _MNIST[split]
+    return Original(known="mnist" if digits else "", splits=found) if "test" in found else None
+
+
+def _pictures(path: Path) -> UInt8[np.ndarray, "n height width"]:
+    pixels = read_idx(path)
+    if pixels.ndim != 3:
+        raise ValueError(f"{path}: {list(pixels.shape)} is no list of pictures, [n, height, width]")
+    return pixels
+
+
+def _pair(folder: Path, start: str) -> tuple[Path | None, Path | None]:
+    images, labels = _one(folder, f"{start}-images", 3), _one(folder, f"{start}-labels", 1)
+    if (images is None) != (labels is None):
+        raise ValueError(f"{images or labels}: the {'labels' if labels is None else 'images'} of this split are not there")
+    return images, labels
+
+
+def _emnist(folder: Path) -> Original | None:
+    """The same with other names, of each character set one pair of files; pictures lie on their sides, and a table says which
+    character a label is.
+    """
+    tables = sorted(folder.glob("emnist-*-mapping.txt"))
+    if len(tables) > 1:
+        sets = ", ".join(path.name.split("-")[1] for path in tables)
+        raise ValueError(f"{folder} has several sets of EMNIST ({sets}); put the one that is meant into a folder of its own")
+    for table in tables:
+        splits, kind = dict[str, Split](), table.name.split("-")[1]
+        rows = [line.split() for line in table.read_text(encoding="utf-8").splitlines() if line.strip()]
+        if not all(len(row) > 1 and all(re.fullmatch("[0-9]+", number) for number in row) for row in rows) or not rows:
+            raise ValueError(f"{table}: a line is a label and the codes of its characters")
+        first = min(int(row[0]) for row in rows)  # letters count from 1
+        names = {int(row[0]) - first: tuple(dict.fromkeys(chr(int(code)) for code in row[1:])) for row in rows}
+        for split in ("train", "test"):
+            images, labels = _pair(folder, f"emnist-{kind}-{split}")
+            if images is not None and labels is not None:
+                upright = np.ascontiguousarray(_pictures(images).transpose(0, 2, 1))
+                splits[split] = ArraySplit(upright, read_idx(labels).astype(np.int64) - first)
+        if "test" in splits:
+            return Original(known="", splits=splits, classes=_spoken([names[label] for label in sorted(names)]))
+    return None
+
+
+def _spoken(characters: list[tuple[str, ...]]) -> tuple[tuple[str, ...], ...]:
+    """Letters that differ in case alone are one word to CLIP, so capitals are called so."""
+    small = {name for names in characters for name in names if name.islower()}
+    both = {name for names in characters for name in names if name.isupper() and name.lower() in small}
+    return tuple(
+        tuple(f"capital {name}" if name in both and len(names) == 1 else name for name in names) for names in characters
+    )
 
 
 def _one(folder: Path, name: str, axes: int) -> Path | None:
@@ -162,7 +190,7 @@ def read_idx(path: Path) -> UInt8[np.ndarray, "*axes"]:
     """An idx file of bytes, of any number of axes; ValueError where its header does not fit what follows."""
     try:
         data = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
-    except (OSError, EOFError) as error:
+    except (OSError, EOFError, zlib.error) as error:
         raise ValueError(f"{path}: cannot be unpacked ({error}); fetch it again") from None
     if len(data) < 4 or data[:3] != b"\0\0\x08" or len(data) < 4 + 4 * data[3]:
         raise ValueError(f"{path}: not an idx file of bytes (it begins with {data[:4]!r})")
@@ -174,19 +202,49 @@ def read_idx(path: Path) -> UInt8[np.ndarray, "*axes"]:
     return np.frombuffer(data, dtype=np.uint8, offset=4 + 4 * data[3]).reshape(shape)
 
 
-def _stl10(folder: Path) -> tuple[str, dict[str, Split]] | None:
+def _stl10(folder: Path) -> Original | None:
     """96 x 96 pixels, colour by colour, each column by column; labels from 1."""
     found: dict[str, Split] = {}
     for split in ("train", "test"):
         images, labels = folder / f"{split}_X.bin", folder / f"{split}_y.bin"
-        if not images.is_file() or not labels.is_file():
+        if images.is_file() != labels.is_file():
+            raise ValueError(f"{images if labels.is_file() else labels} is not there, but its other half is; unpack it again")
+        if not images.is_file():
             continue
         data = np.frombuffer(images.read_bytes(), dtype=np.uint8)
         if len(data) == 0 or len(data) % (3 * 96 * 96):
             raise ValueError(f"{images}: {len(data):,} bytes are not whole pictures of 3 x 96 x 96; unpack the archive again")
         pixels = np.ascontiguousarray(data.reshape(-1, 3, 96, 96).transpose(0, 3, 2, 1))
         found[split] = ArraySplit(pixels, np.frombuffer(labels.read_bytes(), dtype=np.uint8).astype(np.int64) - 1)
-    return ("stl10", found) if "test" in found else None
+    return Original(known="stl10", splits=found) if "test" in found else None
 
 
-PACKAGED: Mapping[str, Callable[[], dict[str, Split] | None]] = {"digits": digits, "solar_cells": solar_cells}
+def _svhn(folder: Path) -> Original | None:
+    """Street View House Numbers, cropped digits: `test_32x32.mat` with X [32, 32, 3, n] and y, in which 10 is the digit 0."""
+    found: dict[str, Split] = {}
+    for split in ("train", "test"):
+        path = folder / f"{split}_32x32.mat"
+        if path.is_file():
+            told = read_matlab(path, "X", "y")
+            pixels = np.ascontiguousarray(told["X"].transpose(3, 0, 1, 2))
+            found[split] = ArraySplit(pixels, told["y"].reshape(-1).astype(np.int64) % 10)
+    return Original(known="mnist", splits=found) if "test" in found else None
+
+
+def _fer2013(folder: Path) -> Original | None:
+    """A table: the number of an emotion, 48 x 48 grey values, and the part of the contest, the last of which is the test."""
+    path = next((path for path in (folder / "fer2013.csv", folder / "icml_face_data.csv") if path.is_file()), None)
+    if path is None:
+        return None
+    splits = {"Training": "train", "PublicTest": "validation", "PrivateTest": "test"}
+    pixels, labels = defaultdict[str, list[np.ndarray]](list), defaultdict[str, list[int]](list)
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        for number, row in enumerate(csv.DictReader(file, skipinitialspace=True), 1):
+            try:
+                split, values = splits[row["Usage"]], np.array(row["pixels"].split(), dtype=np.uint8)
+                pixels[split].append(values.reshape(48, 48))
+                labels[split].append(int(row["emotion"]))
+            except (KeyError, ValueError, AttributeError, OverflowError) as error:
+                raise ValueError(f"{path}: row {number} is no emotion, pixels and Usage ({error}); fetch it again") from None
+    made = {split: ArraySplit(np.stack(pixels[split]), np.array(labels[split])) for split in splits.values() if labels[split]}
+    return Original(known="fer2013", splits=dict(made))

@@ -1,12 +1,13 @@
 """What a task.toml says, strictly: an unknown key is an error that suggests the nearest."""
 
 import sys
+import unicodedata
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from fullclip.core.config import from_dict
+from fullclip.core.config import from_dict, nearest
 from fullclip.evaluation.tasks.task import SPLITS, Kind, Metric
 
 if sys.version_info >= (3, 11):
@@ -15,6 +16,7 @@ else:
     import tomli as tomllib
 
 SETTINGS = "task.toml"
+_TABLES = ("classes", "splits", "reference_classes")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,11 +33,13 @@ class Plain:
 
 @dataclass(frozen=True, kw_only=True)
 class TaskFile:
-    """A task.toml: its plain settings and its tables. `classes` and `reference_classes` are lists of names by class."""
+    """A task.toml: its plain settings and its tables. `classes` are lists of names by class, `reference_classes` of names or
+    numbers, which may be none.
+    """
 
     plain: Plain
     classes: Mapping[str, tuple[str, ...]]
-    reference_classes: Mapping[str, tuple[str, ...]]
+    reference_classes: Mapping[str, tuple[int | str, ...]]
     splits: Mapping[str, str]
 
 
@@ -46,17 +50,33 @@ def read_settings(folder: Path) -> TaskFile:
         return TaskFile(plain=Plain(), classes={}, reference_classes={}, splits={})
     try:
         told: dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8-sig"))
-        splits = _table(told, "splits")
-        for split, place in splits.items():
-            if split not in SPLITS or not isinstance(place, str):
+        tables = {name: _table(told, name) for name in _TABLES}
+        _check_keys(told)
+        for split, place in tables["splits"].items():
+            if split not in SPLITS or not isinstance(place, str) or not place:
                 raise ValueError(f"splits.{split} = {place!r}: write test = 'folder'; the splits are {', '.join(SPLITS)}")
-        classes, reference = (
-            _names(_table(told, "classes"), "classes"),
-            _names(_table(told, "reference_classes"), "reference_classes"),
+        found = TaskFile(
+            plain=from_dict(Plain, told),
+            classes=_names(tables["classes"]),
+            reference_classes=_references(tables["reference_classes"]),
+            splits=tables["splits"],
         )
-        return TaskFile(plain=from_dict(Plain, told), classes=classes, reference_classes=reference, splits=splits)
     except ValueError as error:  # TOMLDecodeError and UnicodeDecodeError are ones
         raise ValueError(f"{path}: {error}") from None
+    except OSError as error:
+        raise ValueError(f"{path}: cannot be read ({error.strerror})") from None
+    if found.reference_classes and not found.plain.reference:
+        raise ValueError(f"{path}: reference_classes are classes of which task? Set reference = 'its name', too")
+    if found.plain.labels and found.splits:
+        raise ValueError(f"{path}: both labels and [splits]; in a table of labels the column split says it")
+    return found
+
+
+def _check_keys(told: Mapping[str, Any]) -> None:
+    known = [each.name for each in fields(Plain)]
+    for key in told:
+        if key not in known:
+            raise ValueError(f"{key}: no such setting{nearest(key, [*known, *_TABLES])}")
 
 
 def _table(told: dict[str, Any], name: str) -> dict[str, Any]:
@@ -66,11 +86,21 @@ def _table(told: dict[str, Any], name: str) -> dict[str, Any]:
     return found
 
 
-def _names(table: Mapping[str, Any], where: str) -> dict[str, tuple[str, ...]]:
+def _names(table: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
     names = {}
     for key, value in table.items():
         listed = value if isinstance(value, list) else [value]
         if not listed or not all(isinstance(name, str) and name.strip() for name in listed):
-            raise ValueError(f"{where}.{key} = {value!r}: write a name or a list of names")
-        names[key] = tuple(listed)
+            raise ValueError(f"classes.{key} = {value!r}: write a name or a list of names")
+        names[unicodedata.normalize("NFC", key)] = tuple(listed)
+    return names
+
+
+def _references(table: Mapping[str, Any]) -> dict[str, tuple[int | str, ...]]:
+    names = {}
+    for key, value in table.items():
+        listed = value if isinstance(value, list) else [value]
+        if not all(isinstance(name, str) or type(name) is int for name in listed):
+            raise ValueError(f"reference_classes.{key} = {value!r}: write a name or a list of names; [] where there is none")
+        names[unicodedata.normalize("NFC", key)] = tuple(listed)
     return names

@@ -5,7 +5,7 @@ Knows nothing of models, nor of the layouts that sets lie in (the other files of
 
 import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
@@ -25,7 +25,14 @@ Metric = Literal[
     "recall@10",
 ]
 SPLITS = ("train", "validation", "test")
-METRIC_OF: Mapping[Kind, Metric] = {"classification": "accuracy", "multilabel": "map_11_point", "retrieval": "recall@1"}
+# The metrics that a kind of task can have, its own first
+METRICS_OF: Mapping[Kind, tuple[Metric, ...]] = {
+    "classification": ("accuracy", "mean_per_class", "roc_auc", "mean_top1_top5", "mean_pm0_pm10"),
+    "multilabel": ("map_11_point",),
+    "retrieval": ("recall@1", "recall@5", "recall@10"),
+}
+METRIC_OF: Mapping[Kind, Metric] = {kind: metrics[0] for kind, metrics in METRICS_OF.items()}
+_LONGEST_NAME = 100
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,6 +94,10 @@ class Task:
     note: str = ""
 
     def __post_init__(self) -> None:
+        _check_name(self.name)
+        if self.metric not in METRICS_OF[self.kind]:
+            there = ", ".join(METRICS_OF[self.kind])
+            raise ValueError(f"{self.name}: {self.metric} is no metric of a {self.kind} task; there are: {there}")
         if "test" not in self.splits:
             raise ValueError(f"{self.name}: there is no test split, only {', '.join(self.splits) or 'nothing'}")
         for name, split in self.splits.items():
@@ -94,6 +105,8 @@ class Task:
                 raise ValueError(f"{self.name}: the split {name!r} is empty; leave it out or fill it")
         if self.kind != "retrieval":
             check_classes(self.classes, self.name)
+        if self.metric == "roc_auc" and len(self.classes) != 2:
+            raise ValueError(f"{self.name}: {len(self.classes)} classes; roc_auc is of two, the second of which is looked for")
 
     @property
     def class_names(self) -> tuple[str, ...]:
@@ -101,12 +114,24 @@ class Task:
         return tuple(names[0] for names in self.classes)
 
 
+def _check_name(name: str) -> None:
+    """ValueError for a name that could not be a folder of results."""
+    parts = name.split("/")
+    if not name.isprintable() or len(name) > _LONGEST_NAME or any(part.strip() in ("", ".", "..") for part in parts):
+        raise ValueError(
+            f"{name[: _LONGEST_NAME + 1]!r} cannot be the name of a task: printable letters, at most {_LONGEST_NAME}, which"
+            " also name a folder of results; set `name` in its task.toml"
+        )
+
+
 # ImageNet's published names have these two twice (openai/CLIP#235): who answers with one of them is right half of the time.
 _TWICE_IN_IMAGENET = ("missile", "sunglasses")
 
 
 def check_classes(classes: tuple[tuple[str, ...], ...], task: str) -> None:
-    """ValueError for fewer than two classes, one without a name, or a name that two classes have, but for ImageNet's own."""
+    """ValueError for fewer than two classes, one without a name, or a name that two classes have, but for ImageNet's own.
+    Names that differ in case and spaces alone are the same, as they are to CLIP's tokenizer.
+    """
     if len(classes) < 2:
         raise ValueError(f"{task}: {len(classes)} classes; a classification needs at least two")
     owner: dict[str, int] = {}
@@ -114,12 +139,15 @@ def check_classes(classes: tuple[tuple[str, ...], ...], task: str) -> None:
         if not names or not all(name.strip() for name in names):
             raise ValueError(f"{task}: class {number} has an empty name")
         for name in names:
-            if owner.setdefault(name, number) != number and not (len(classes) == 1000 and name in _TWICE_IN_IMAGENET):
-                raise ValueError(f"{task}: classes {owner[name]} and {number} are both called {name!r}; rename one")
+            plain = " ".join(name.split()).lower()
+            if owner.setdefault(plain, number) != number and not (len(classes) == 1000 and plain in _TWICE_IN_IMAGENET):
+                raise ValueError(f"{task}: classes {owner[plain]} and {number} are both called {name!r}; rename one")
 
 
 class Chosen(Split):
-    """Some places of a split, in its order: a random subset, the same one every time."""
+    """Some places of a split, in its order: a random subset, the same one every time, without regard to labels, so that each
+    class has about its share.
+    """
 
     def __init__(self, split: Split, number: int) -> None:
         places = np.random.default_rng(0).permutation(len(split))[:number]
@@ -129,16 +157,34 @@ class Chosen(Split):
         return len(self._places)
 
     def read(self, places: range) -> Iterator[Example | Skipped]:
-        for place in self._places[places.start : places.stop]:
-            yield from self._split.read(range(place, place + 1))
+        for run in runs(self._places[places.start : places.stop]):
+            yield from self._split.read(run)
 
     def digest(self) -> str:
         return hashlib.sha256(f"{self._places} {self._split.digest()}".encode()).hexdigest()
 
 
+def runs(places: Sequence[int]) -> Iterator[range]:
+    """The stretches of consecutive places in ascending ones."""
+    start = 0
+    for end in range(1, len(places) + 1):
+        if end == len(places) or places[end] != places[end - 1] + 1:
+            yield range(places[start], places[end - 1] + 1)
+            start = end
+
+
 def limited(task: Task, number: int) -> Task:
-    """The task with at most `number` images in each split, chosen at random, the same ones every time; its note says so."""
+    """The task with at most `number` images in each split, chosen at random, the same ones every time; its note says so.
+    ValueError for fewer than one.
+    """
+    if number < 1:
+        raise ValueError(f"{number} images of each split; at least 1 is needed")
     splits = {name: Chosen(split, number) if len(split) > number else split for name, split in task.splits.items()}
     if all(splits[name] is task.splits[name] for name in splits):
         return task
-    return replace(task, splits=splits, note=f"{number} images chosen at random. {task.note}".strip())
+    return replace(task, splits=splits, note=noted(task.note, f"At most {number:,} images of a split, chosen at random."))
+
+
+def noted(note: str, more: str) -> str:
+    """A note with a sentence before it."""
+    return f"{more} {note}".strip()

@@ -12,50 +12,67 @@ line; `.json` with "captions", as our own shards have it, does as well).
 import hashlib
 import io
 import json
+import re
 from bisect import bisect_right
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import accumulate
+from pathlib import Path
 
 import numpy as np
 
 from fullclip.core.config import lookup
 from fullclip.core.folders import names_in, read_text
-from fullclip.core.storage import exists, file_info, is_remote, sha256
+from fullclip.core.storage import file_info, is_remote, sha256
 from fullclip.data.groups import parse_group, read_groups, read_table
 from fullclip.data.shards import captions_of, find_shards
+from fullclip.evaluation.tasks.digests import digests_of
 from fullclip.evaluation.tasks.task import METRIC_OF, Example, Kind, Metric, Skipped, Split, Task
 from fullclip.preprocess.image import IMAGE_EXTENSIONS
 
 CLASSES, TEMPLATES, TYPE = "classnames.txt", "zeroshot_classification_templates.txt", "dataset_type.txt"
 SPLIT_NAMES: Mapping[str, tuple[str, ...]] = {
-    "train": ("train",),
+    "train": ("train", "training"),
     "validation": ("validation", "val", "valid", "dev"),
-    "test": ("test",),
+    "test": ("test", "testing"),
 }
+SPLIT_OF: Mapping[str, str] = {name: split for split, names in SPLIT_NAMES.items() for name in names}
+_NUMBER = re.compile(rb"-?[0-9]{1,18}")
 
 
 def is_webdataset(folder: str) -> bool:
-    """Whether a folder has a split in this layout."""
-    return any(name.endswith(".tar") for split in _splits_in(folder).values() for name in names_in(f"{folder}/{split}"))
+    """Whether a folder has a split in this layout, or shards beside the names of classes."""
+    there = names_in(folder)
+    if CLASSES in there and any(name.endswith(".tar") for name in there):
+        return True
+    return any(
+        name.endswith(".tar") for split in splits_among(there, folder)[0].values() for name in names_in(f"{folder}/{split}")
+    )
 
 
 def read_webdataset(folder: str, *, name: str, metric: Metric | None = None) -> Task:
     """The task in a folder; ValueError where a shard is missing or torn, the type is unknown or there are no class names."""
     folder = folder.rstrip("/")
-    kind = _kind(folder)
+    there = set(names_in(folder))
+    kind = _kind(folder) if TYPE in there else "classification"
     classes: tuple[tuple[str, ...], ...] = ()
     templates: tuple[str, ...] = ()
     if kind != "retrieval":
-        if not exists(f"{folder}/{CLASSES}"):
+        if CLASSES not in there:
             raise ValueError(f"{folder}: {CLASSES} is not there; write it, one class a line, in the order of the labels")
-        classes = class_lines(read_text(f"{folder}/{CLASSES}"))
-        templates = tuple(lines_of(read_text(f"{folder}/{TEMPLATES}"))) if exists(f"{folder}/{TEMPLATES}") else ()
-    splits: dict[str, Split] = {}
-    for split, place in _splits_in(folder).items():
-        paths = _shards(f"{folder}/{place}")
-        if paths:
-            splits[split] = ShardSplit(paths, kind=kind, num_classes=len(classes))
-    return Task(name=name, kind=kind, metric=metric or METRIC_OF[kind], splits=splits, classes=classes, templates=templates)
+        classes = lines_of_classes(f"{folder}/{CLASSES}")
+        templates = tuple(lines_of_file(f"{folder}/{TEMPLATES}")) if TEMPLATES in there else ()
+    found, note = splits_among(there, folder)
+    places = {split: f"{folder}/{place}" for split, place in found.items()} or {"test": folder}
+    splits = {split: ShardSplit(shards_in(place), kind=kind, num_classes=len(classes)) for split, place in places.items()}
+    return Task(
+        name=name,
+        kind=kind,
+        metric=metric or METRIC_OF[kind],
+        splits=splits,
+        classes=classes,
+        templates=templates,
+        note=note,
+    )
 
 
 def read_pairs(patterns: Sequence[str], *, name: str) -> Task:
@@ -65,14 +82,29 @@ def read_pairs(patterns: Sequence[str], *, name: str) -> Task:
 
 
 def _kind(folder: str) -> Kind:
-    said = read_text(f"{folder}/{TYPE}").strip().lower() if exists(f"{folder}/{TYPE}") else "classification"
+    said = " ".join(lines_of_file(f"{folder}/{TYPE}")).lower()
     kinds: dict[str, Kind] = {"classification": "classification", "multilabel": "multilabel", "retrieval": "retrieval"}
     return lookup(kinds, said, what=f"type of a set ({folder}/{TYPE})")
 
 
+def lines_of_classes(path: str) -> tuple[tuple[str, ...], ...]:
+    """`class_lines` of a file; ValueError with its name where it is no text."""
+    return class_lines("\n".join(lines_of_file(path)))
+
+
 def class_lines(text: str) -> tuple[tuple[str, ...], ...]:
-    """The classes of a classnames.txt: one a line; several names of one class stand between ` | `."""
-    return tuple(tuple(name.strip() for name in line.split(" | ")) for line in lines_of(text))
+    """The classes of a classnames.txt: one a line; several names of one class stand between ` | `. An underscore is a space, as
+    in the names of folders.
+    """
+    return tuple(tuple(name.replace("_", " ").strip() for name in line.split(" | ")) for line in lines_of(text))
+
+
+def lines_of_file(path: str) -> list[str]:
+    """`lines_of` a file; ValueError with its name where it is no text."""
+    try:
+        return lines_of(read_text(path))
+    except UnicodeDecodeError:
+        raise ValueError(f"{path}: no text in UTF-8; save it as such") from None
 
 
 def lines_of(text: str) -> list[str]:
@@ -83,34 +115,53 @@ def lines_of(text: str) -> list[str]:
     return lines
 
 
-def _splits_in(folder: str) -> dict[str, str]:
-    """{our name of a split: its folder's}."""
-    there = set(names_in(folder))
-    found = {}
-    for split, names in SPLIT_NAMES.items():
-        matches = [name for name in names if name in there]
-        if len(matches) > 1:
-            raise ValueError(f"{folder} has both {matches[0]} and {matches[1]}; one split is called {split}: rename the other")
-        if matches:
-            found[split] = matches[0]
-    return found
+def splits_among(names: Iterable[str], where: str) -> tuple[dict[str, str], str]:
+    """{split: the name that is its folder's}, and what should be known of them: a set that has a validation split, but no test
+    split, is measured on that one. ValueError where two are one split.
+    """
+    found: dict[str, str] = {}
+    for name in names:
+        split = SPLIT_OF.get(name.lower())
+        if split in found:
+            raise ValueError(f"{where} has both {found[split]} and {name}; one split is called {split}: rename the other")
+        if split is not None:
+            found[split] = name
+    if "validation" not in found or "test" in found:
+        return found, ""
+    measured = found.pop("validation")
+    return {**found, "test": measured}, f"Measured on {measured}: there is no test split."
 
 
-def _shards(folder: str) -> list[str]:
-    """The shards of a split, in the order of their numbers; ValueError where nshards.txt counts others."""
-    there = [name for name in names_in(folder) if name.endswith(".tar")]
-    numbered = sorted(there, key=lambda name: (not name[:-4].isdigit(), int(name[:-4]) if name[:-4].isdigit() else 0, name))
-    if exists(f"{folder}/nshards.txt"):
-        said = read_text(f"{folder}/nshards.txt").strip()
-        wanted = [f"{number}.tar" for number in range(int(said))] if said.isdigit() else None
-        if wanted is None:
+def shards_in(folder: str) -> list[str]:
+    """The shards of a split, in the order of their numbers; ValueError where there is none, one is missing between two, or
+    nshards.txt counts others.
+    """
+    there = names_in(folder)
+    shards = [name for name in there if name.endswith(".tar")]
+    by_number = {int(name[:-4]): name for name in shards if name[:-4].isascii() and name[:-4].isdigit()}
+    wanted = range(min(by_number, default=0), max(by_number, default=-1) + 1)
+    said = " ".join(lines_of_file(f"{folder}/nshards.txt")) if "nshards.txt" in there else None
+    if said is not None:
+        if not (said.isascii() and said.isdigit()):
             raise ValueError(f"{folder}/nshards.txt says {said!r}; it holds the number of shards")
-        missing = [name for name in wanted if name not in there]
-        if missing or len(there) > len(wanted):
-            problem = f"{missing[0]} is not there" if missing else f"{len(there)} are there"
-            raise ValueError(f"{folder}/nshards.txt counts {said} shards, but {problem}; fetch the set again")
-        numbered = wanted
-    return [f"{folder}/{name}" for name in numbered]
+        wanted = range(int(said))
+    elif not shards:
+        raise ValueError(f"{folder}: no .tar shards in it; fetch the set again, or remove the folder")
+    elif len(by_number) < len(shards):
+        return [f"{folder}/{name}" for name in shards]
+    missing = [number for number in wanted if number not in by_number]
+    counted = f"; {folder}/nshards.txt counts {said}" if said is not None else ""
+    if missing:
+        raise ValueError(f"{folder}: the shard {missing[0]}.tar is not there{counted}; fetch the set again")
+    if len(shards) > len(wanted):
+        raise ValueError(f"{folder}: {len(shards)} shards are there{counted}; fetch the set again")
+    return [f"{folder}/{by_number[number]}" for number in wanted]
+
+
+def label_of(content: bytes) -> int | None:
+    """The number in a `.cls`; None where it holds something else."""
+    text = content.strip()
+    return int(text) if _NUMBER.fullmatch(text) else None
 
 
 class ShardSplit(Split):
@@ -122,6 +173,7 @@ class ShardSplit(Split):
         for path, table in zip(self._paths, self._tables, strict=True):
             if table.torn_at is not None:
                 raise ValueError(f"{path} is torn from byte {table.torn_at:,}; fetch it again")
+        self._digest = ""
         self._starts = [0, *accumulate(table.num_groups for table in self._tables)]
 
     def __len__(self) -> int:
@@ -138,8 +190,11 @@ class ShardSplit(Split):
             at = end
 
     def digest(self) -> str:
-        marks = [file_info(path).version if is_remote(path) else sha256(path) for path in self._paths]
-        return hashlib.sha256(" ".join([self._kind, *marks]).encode()).hexdigest()
+        if not self._digest:
+            local = [Path(path) for path in self._paths if not is_remote(path)]
+            marks = digests_of([[path] for path in local]) + [_version(path) for path in self._paths if is_remote(path)]
+            self._digest = hashlib.sha256(" ".join([self._kind, *marks]).encode()).hexdigest()
+        return self._digest
 
     def _example(self, data: bytes | None, place: str) -> Example | Skipped:
         group = parse_group(data) if data is not None else None
@@ -154,12 +209,12 @@ class ShardSplit(Split):
         return self._labelled(key, image, files) if self._kind == "classification" else self._judged(key, image, files)
 
     def _labelled(self, key: str, image: bytes, files: Mapping[str, bytes]) -> Example | Skipped:
-        text = files.get("cls", b"").strip()
-        if not text.lstrip(b"-").isdigit():
+        label = label_of(files.get("cls", b""))
+        if label is None:
             return Skipped(key=key, reason="no label" if "cls" not in files else "broken label")
-        if not 0 <= int(text) < self._num_classes:
-            raise ValueError(f"{key}: label {int(text)}, but {CLASSES} has {self._num_classes} classes, from 0")
-        return Example(key=key, image=image, labels=(int(text),))
+        if not 0 <= label < self._num_classes:
+            raise ValueError(f"{key}: label {label}, but {CLASSES} has {self._num_classes} classes, from 0")
+        return Example(key=key, image=image, labels=(label,))
 
     def _judged(self, key: str, image: bytes, files: Mapping[str, bytes]) -> Example | Skipped:
         try:
@@ -176,12 +231,19 @@ class ShardSplit(Split):
         return Example(key=key, image=image, labels=labels, meta={"not_judged": unjudged} if unjudged else {})
 
 
+def _version(path: str) -> str:
+    """What a store says of a file's content; where it says nothing, all of it is read."""
+    info = file_info(path)
+    return f"{info.num_bytes} {info.version}" if info.version else sha256(path)
+
+
 def _captioned(key: str, image: bytes, files: Mapping[str, bytes]) -> Example | Skipped:
+    """The lines of the .txt, as CLIP_benchmark reads them; captions of the .json before, where it has others."""
     try:
         meta = json.loads(files.get("json", b"{}"))
-        texts = captions_of(meta) if isinstance(meta, dict) else ()
+        told = captions_of(meta) if isinstance(meta, dict) else ()
         lines = [line.strip() for line in files.get("txt", b"").decode("utf-8-sig").splitlines()]
     except (ValueError, RecursionError):
         return Skipped(key=key, reason="broken text")
-    captions = tuple(dict.fromkeys((*texts, *(line for line in lines if line))))
+    captions = (*told, *(line for line in lines if line and line not in told))
     return Example(key=key, image=image, texts=captions) if captions else Skipped(key=key, reason="sample without text")
