@@ -93,6 +93,11 @@ def extract_work(world: World, cache: str | None) -> Extracted:
     return extract(long_split(), mean_backbone(), cache=Path(cache) if cache else None, world=world, title="t")
 
 
+def own_cache_work(world: World, folder: str) -> Extracted:
+    """Each process has a cache of its own."""
+    return extract(long_split(), mean_backbone(), cache=Path(folder) / str(world.rank), world=world, title="t")
+
+
 def bad_label_work(world: World) -> str:
     class Wrong(Listed):
         def read(self, places):

@@ -1,5 +1,7 @@
 """Features of a split: kept, gone on with, the same from any number of processes, and never another model's."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -7,14 +9,19 @@ from torch import nn
 
 import processes
 from fullclip.core.distributed import World
+from fullclip.evaluation.features import backbone as backbones
 from fullclip.evaluation.features.backbone import Backbone, ClipBackbone, FunctionBackbone
 from fullclip.evaluation.features.cache import CHUNK, FeatureCache
-from fullclip.evaluation.features.extract import extract
+from fullclip.evaluation.features.extract import _owners, _portions, extract
 from fullclip.evaluation.features.words import weights_of
 from fullclip.evaluation.tasks.task import Example, Skipped
+from fullclip.inference import Encoder
+from fullclip.models.clip import cast_matrices
+from fullclip.models.config import PRESETS
+from fullclip.models.flops import image_flops
 from fullclip.preprocess.image import PreprocessConfig
 from fullclip.zeroshot.classifier import ZeroShotClassifier
-from tasks import Listed, bad_label_work, examples, extract_work, long_split, mean_backbone, pixels, words_work
+from tasks import Listed, bad_label_work, examples, extract_work, long_split, mean_backbone, own_cache_work, pixels, words_work
 from tiny import tiny_encoder
 
 ALONE = World.single()
@@ -68,12 +75,14 @@ def test_an_interrupted_pass_goes_on(tmp_path):
 
 
 @pytest.mark.faults
-@pytest.mark.parametrize("damage", [b"", b"PK\x03\x04 torn", None])
+@pytest.mark.parametrize("damage", [b"", b"PK\x03\x04 torn", "half", "one bit"])
 def test_a_damaged_chunk_is_computed_again(tmp_path, damage):
     first = extract(long_split(), mean_backbone(), cache=tmp_path, world=ALONE, title="t")
     chunk = sorted(tmp_path.rglob("*.npz"))[1]
-    content = chunk.read_bytes()
-    chunk.write_bytes(content[: len(content) // 2] if damage is None else damage)
+    content = bytearray(chunk.read_bytes())
+    half = len(content) // 2
+    content[half] ^= 1
+    chunk.write_bytes({"half": content[:half], "one bit": content}.get(damage, damage))
     split = long_split()
     assert same(extract(split, mean_backbone(), cache=tmp_path, world=ALONE, title="t"), first)
     assert split.num_read == CHUNK
@@ -87,19 +96,86 @@ def test_another_model_or_other_data_find_nothing_kept(tmp_path):
         assert split.num_read == len(split)
 
 
-def test_the_fingerprint_follows_weights_and_preprocessing():
-    from dataclasses import replace
+def marks(*encoders: Encoder) -> list[str]:
+    return [ClipBackbone(encoder, name="any").fingerprint for encoder in encoders]
 
-    encoder = tiny_encoder()
-    marks = {ClipBackbone(encoder, name="tiny").fingerprint, ClipBackbone(tiny_encoder(), name="other name").fingerprint}
-    assert len(marks) == 1
-    encoder.preprocess = replace(encoder.preprocess, interpolation="bilinear")
-    marks.add(ClipBackbone(encoder, name="tiny").fingerprint)
-    changed = tiny_encoder()
+
+def test_the_fingerprint_follows_all_that_features_depend_on():
+    plain = tiny_encoder()
+    changed = [tiny_encoder() for _ in range(4)]
+    changed[0].preprocess = replace(plain.preprocess, interpolation="bilinear")
     with torch.no_grad():
-        changed.model.visual.proj[0, 0] += 1e-7
-    marks.add(ClipBackbone(changed, name="tiny").fingerprint)
-    assert len(marks) == 3
+        changed[1].model.visual.proj[0, 0] += 1e-7
+    cast_matrices(changed[2].model, torch.bfloat16)
+    for block in changed[3].model.visual.transformer.resblocks:
+        block.mlp.activation = "gelu"  # no weight tells
+    assert len({*marks(plain, *changed)}) == 5
+    assert marks(plain, tiny_encoder()) == marks(plain) * 2
+
+
+def test_weights_are_read_only_where_features_are_kept(tmp_path, monkeypatch):
+    def never(*_):
+        raise AssertionError("weights were read")
+
+    monkeypatch.setattr(backbones, "fingerprint", never)
+    monkeypatch.setattr(backbones, "_gflops", never)
+    backbone = ClipBackbone(tiny_encoder(), name="tiny")
+    extract(long_split(5), backbone, cache=None, world=ALONE, title="t")
+    weights_of([("a",), ("b",)], ("{}",), backbone, cache=None, world=ALONE)
+    with pytest.raises(AssertionError):
+        extract(long_split(5), backbone, cache=tmp_path, world=ALONE, title="t")
+
+
+def test_facts_are_counted_once_and_as_the_shapes_say():
+    backbone = ClipBackbone(tiny_encoder(), name="tiny")
+    config = PRESETS["tiny"]
+    without_projection = image_flops(config) - 2 * config.vision.width * config.embed
+    assert backbone.facts["gflops"] == pytest.approx(without_projection / 1e9)
+    assert backbone.facts is backbone.facts
+    assert backbone.facts["image_size"] == 32
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_kept_features_projected_are_the_embeddings(tmp_path, precision):
+    encoder = tiny_encoder()
+    cast_matrices(encoder.model, getattr(torch, precision))
+    images = [example.image for example in long_split(40).examples if isinstance(example, Example)]
+    for _ in range(2):
+        found = extract(long_split(40), ClipBackbone(encoder, name="t"), cache=tmp_path, world=ALONE, title="t")
+        np.testing.assert_allclose(encoder.project(found.features), encoder.encode_images(images), atol=1e-6)
+
+
+def test_a_chunk_that_some_have_is_told_by_the_first_of_them():
+    world = World(rank=0, size=3)
+    # chunk 0 is everywhere, 1 with the last two, 2 with the last, 3 and 4 nowhere
+    assert _owners([[0], [0, 1], [0, 1, 2]], 5, world) == {1: 1, 2: 2, 3: 0, 4: 1}
+    owners = {number: number % 2 for number in range(301)}
+    portions = list(_portions(owners, World(rank=0, size=2)))
+    assert sorted(number for portion in portions for number in portion) == list(owners)
+    assert max(map(len, portions)) <= 2 * 64
+    assert list(_portions({}, world)) == []
+
+
+@pytest.mark.dist
+def test_processes_with_caches_of_their_own_and_a_damaged_chunk_find_the_same(tmp_path):
+    alone = extract(long_split(), mean_backbone(), cache=tmp_path / "0", world=ALONE, title="t")
+    first, second, third = sorted((tmp_path / "0").rglob("*.npz"))
+    for path, content in ((tmp_path / "1", second.read_bytes()), (tmp_path / "2", b"torn")):
+        place = path / second.relative_to(tmp_path / "0")
+        place.parent.mkdir(parents=True)
+        place.write_bytes(content)
+    first.unlink()
+    third.write_bytes(b"torn")
+    for told in processes.run(own_cache_work, 3, str(tmp_path)):
+        assert same(told, alone)
+
+
+@pytest.mark.dist
+def test_two_processes_with_a_shared_cache_find_what_one_finds(tmp_path):
+    alone = extract(long_split(), mean_backbone(), cache=None, world=ALONE, title="t")
+    for _ in range(2):
+        for told in processes.run(extract_work, 2, str(tmp_path)):
+            assert same(told, alone)
 
 
 @pytest.mark.dist
@@ -142,8 +218,13 @@ def test_the_words_of_a_classifier_are_its_weights(tmp_path):
     for _ in range(2):
         found = weights_of(classes, templates, backbone, cache=tmp_path, world=ALONE)
         np.testing.assert_allclose(found, expected, atol=1e-6)
-    next(iter(tmp_path.rglob("*.npy"))).write_bytes(b"torn")
-    np.testing.assert_array_equal(weights_of(classes, templates, backbone, cache=tmp_path, world=ALONE), found)
+    (path,) = tmp_path.rglob("*.npz")
+    whole = path.read_bytes()
+    middle = len(whole) // 2
+    for damaged in (b"torn", whole[:middle], whole[:middle] + bytes([whole[middle] ^ 1]) + whole[middle + 1 :]):
+        path.write_bytes(damaged)
+        np.testing.assert_array_equal(weights_of(classes, templates, backbone, cache=tmp_path, world=ALONE), found)
+        assert path.read_bytes() == whole
 
 
 def test_a_class_of_two_names_has_the_sentences_of_both():

@@ -7,11 +7,13 @@ import hashlib
 import json
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from fullclip.core.config import to_dict
@@ -20,13 +22,21 @@ from fullclip.preprocess.image import ImageError, PreprocessConfig, eval_transfo
 
 
 class Backbone(ABC):
-    """`name` is for people, `fingerprint` the SHA-256 of the weights and of how pictures are prepared; `facts`, JSON-able, is
-    what else is known of it.
-    """
+    """What gives features. `name` is for people."""
 
     name: str
-    fingerprint: str
-    facts: Mapping[str, Any]
+
+    @property
+    @abstractmethod
+    def fingerprint(self) -> str:
+        """The SHA-256 of all that its features depend on: weights and their types, the network's own settings, how pictures
+        are prepared. Found when it is first asked for, since it reads all weights; so are the facts.
+        """
+
+    @property
+    @abstractmethod
+    def facts(self) -> Mapping[str, Any]:
+        """What else is known of it, JSON-able: image_size; gflops for one image, where they can be counted; its provenance."""
 
     @abstractmethod
     def features(self, images: Sequence[ImageLike]) -> tuple[np.ndarray, list[int], list[ImageError]]:
@@ -38,11 +48,17 @@ class ClipBackbone(Backbone):
 
     def __init__(self, encoder: Encoder, *, name: str) -> None:
         self.encoder, self.name = encoder, name
-        self.fingerprint = fingerprint(encoder.model.state_dict(), encoder.preprocess)
-        size = encoder.preprocess.size
-        provenance = {name: value for name, value in to_dict(encoder.provenance).items() if value}
-        flops = _gflops(encoder.model.image_features, torch.zeros(1, 3, size, size, device=encoder.device))
-        self.facts = {"image_size": size, "gflops": flops, **provenance}
+
+    @cached_property
+    def fingerprint(self) -> str:
+        return fingerprint(self.encoder.model, self.encoder.preprocess)
+
+    @cached_property
+    def facts(self) -> Mapping[str, Any]:
+        size = self.encoder.preprocess.size
+        provenance = {name: value for name, value in to_dict(self.encoder.provenance).items() if value}
+        image = torch.zeros(1, 3, size, size, device=self.encoder.device)
+        return {"image_size": size, "gflops": _gflops(self.encoder.model.image_features, image), **provenance}
 
     def features(self, images: Sequence[ImageLike]) -> tuple[np.ndarray, list[int], list[ImageError]]:
         return self.encoder.readable_image_features(images)
@@ -51,6 +67,8 @@ class ClipBackbone(Backbone):
 class FunctionBackbone(Backbone):
     """Any function of normalised pixels [batch, 3, size, size]: features [batch, dim], or a map [batch, dim, rows, columns],
     of which the mean over places is taken. ValueError for anything else.
+
+    counts: whether the function computes with PyTorch, so that its operations can be counted.
     """
 
     def __init__(
@@ -61,10 +79,21 @@ class FunctionBackbone(Backbone):
         fingerprint: str,
         preprocess: PreprocessConfig,
         batch_size: int = 32,
+        counts: bool = False,
     ) -> None:
-        self.forward, self.name, self.fingerprint = forward, name, fingerprint
+        self.forward, self.name = forward, name
         self.preprocess, self.batch_size = preprocess, batch_size
-        self.facts = {"image_size": preprocess.size}
+        self._fingerprint, self._counts = fingerprint, counts
+
+    @property
+    def fingerprint(self) -> str:
+        return self._fingerprint
+
+    @cached_property
+    def facts(self) -> Mapping[str, Any]:
+        size = self.preprocess.size
+        counted = {"gflops": _gflops(self._flat, torch.zeros(1, 3, size, size))} if self._counts else {}
+        return {"image_size": size, **counted}
 
     def features(self, images: Sequence[ImageLike]) -> tuple[np.ndarray, list[int], list[ImageError]]:
         transform = eval_transform(self.preprocess)
@@ -76,21 +105,35 @@ class FunctionBackbone(Backbone):
         if not isinstance(found, Tensor) or found.ndim not in (2, 4) or len(found) != len(pixels):
             shape = list(found.shape) if isinstance(found, Tensor) else type(found).__name__
             raise ValueError(f"{self.name} gives {shape} for {list(pixels.shape)}: [batch, dim] or [batch, dim, rows, columns]")
-        return (found.mean(dim=(2, 3)) if found.ndim == 4 else found).float().cpu()
+        return (found.float().mean(dim=(2, 3)) if found.ndim == 4 else found.float()).cpu()
 
 
 def _gflops(forward: Callable[[Tensor], Tensor], image: Tensor) -> float:
     """Billions of operations, two to a multiplication with its addition, of matrix products and convolutions."""
-    with FlopCounterMode(display=False) as counter, torch.inference_mode():
+    # attention as plain products: the counter knows no fused attention of CPUs
+    with FlopCounterMode(display=False) as counter, sdpa_kernel(SDPBackend.MATH), torch.inference_mode():
         forward(image)
     return float(counter.get_total_flops()) / 1e9
 
 
-def fingerprint(state: dict[str, Tensor], preprocess: PreprocessConfig) -> str:
-    """The SHA-256 of weights, with names and types, and of the preprocessing."""
+def fingerprint(network: nn.Module, preprocess: PreprocessConfig) -> str:
+    """The SHA-256 of a network's weights, with names and types, of its modules with their plain settings (activation, stride,
+    number of heads), which no weight tells, and of the preprocessing. The device makes no difference.
+    """
     digest = hashlib.sha256(json.dumps(to_dict(preprocess), sort_keys=True).encode())
-    for name in sorted(state):
-        tensor = state[name].detach().cpu().contiguous()
-        digest.update(f"{name} {tensor.dtype} {list(tensor.shape)}".encode())
-        digest.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
+    for name, module in network.named_modules():
+        settings = [(key, value) for key, value in sorted(vars(module).items()) if key != "training" and _is_plain(value)]
+        digest.update(f"{name} {type(module).__name__} {settings}".encode())
+    for name, tensor in sorted(network.state_dict().items()):
+        if not isinstance(tensor, Tensor):  # what get_extra_state() gives
+            continue
+        whole = tensor.detach().cpu().contiguous()
+        digest.update(f"{name} {whole.dtype} {list(whole.shape)}".encode())
+        digest.update(whole.reshape(-1).view(torch.uint8).numpy().data)
     return digest.hexdigest()
+
+
+def _is_plain(value: Any) -> bool:
+    if isinstance(value, tuple | list):
+        return all(_is_plain(each) for each in value)
+    return value is None or isinstance(value, bool | int | float | str)

@@ -19,6 +19,8 @@ from fullclip.core.storage import atomic_file
 
 CHUNK = 256  # places; the batches within one are the same whoever computes it, so that features are equal to the bit
 _VERSION = 1
+# What reading a .npz raises that was cut off or changed; each array in it has a check sum.
+DAMAGED = (ValueError, KeyError, OSError, EOFError, NotImplementedError, RuntimeError, zipfile.BadZipFile, zlib.error)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,5 +61,5 @@ class FeatureCache:
                 told = json.loads(kept["told"].tobytes())
                 skipped = [(key, reason) for key, reason in told["skipped"]]
                 return Chunk(features=kept["features"], examples=told["examples"], skipped=skipped)
-        except (ValueError, KeyError, OSError, EOFError, NotImplementedError, zipfile.BadZipFile, zlib.error):
+        except (*DAMAGED, TypeError):
             return None

@@ -1,6 +1,6 @@
 """A split through a backbone: features with what is known of each example, the same numbers from one process and from many."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,8 @@ from fullclip.data.drops import Drops
 from fullclip.evaluation.features.backbone import Backbone
 from fullclip.evaluation.features.cache import CHUNK, Chunk, FeatureCache
 from fullclip.evaluation.tasks.task import Example, Skipped, Split
+
+_TOLD_AT_ONCE = 64  # chunks of one process: 50 MB of features of 768 numbers
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,44 +61,58 @@ class Extracted:
 
 
 def extract(split: Split, backbone: Backbone, *, cache: Path | None, world: World, title: str) -> Extracted:
-    """The features of a split. Every process computes the chunks that no process has kept, and all learn all of them.
+    """The features of a split. Every process reads the chunks that it finds kept; those that not all of them find are told by
+    one that does, or computed by one, and kept. So processes that share a disk tell each other what is new, and no more.
 
     cache: the folder where chunks are kept, or None. title: what the progress bar says. ValueError where no image of the
     split can be read, or as `Split.read` raises.
     """
-    kept = FeatureCache(cache, fingerprint=backbone.fingerprint, digest=split.digest() if cache else "")
     ranges = [range(start, min(start + CHUNK, len(split))) for start in range(0, len(split), CHUNK)]
-    owners = _owners(everyones(sorted(kept.numbers()), world), len(ranges), world)
-    own = [number for number, owner in enumerate(owners) if owner == world.rank]
-    here = kept.numbers()
+    kept, found = together(lambda: _kept(split, backbone, cache, len(ranges)), world)
+    owners = _owners(everyones(sorted(found), world), len(ranges), world)
+    own = [number for number, owner in owners.items() if owner == world.rank]
 
     def work() -> dict[int, Chunk]:
-        chunks = {}
-        for number in _shown(own, title, speaks=world.leads):
-            chunk = kept.read(number) if number in here else None
-            if chunk is None:
-                chunk = _computed(split, ranges[number], backbone)
-                kept.write(number, chunk)
-            chunks[number] = chunk
+        chunks = {number: found[number] for number in own if number in found}
+        for number in _shown([number for number in own if number not in found], title, speaks=world.leads):
+            chunks[number] = _computed(split, ranges[number], backbone)
+            kept.write(number, chunks[number])
         return chunks
 
-    found: dict[int, Chunk] = {}
-    for chunks in everyones(together(work, world), world):
-        found |= chunks
+    mine = together(work, world)
+    for numbers in _portions(owners, world):
+        for chunks in everyones({number: mine[number] for number in numbers if number in mine}, world):
+            found |= chunks
     return _joined([found[number] for number in range(len(ranges))], title)
 
 
-def _owners(kept: Sequence[Sequence[int]], num_chunks: int, world: World) -> list[int]:
-    """Who brings each chunk: the first that has kept it, else one after another."""
-    owners = [-1] * num_chunks
-    for rank in reversed(range(world.size)):
-        for number in kept[rank]:
-            if number < num_chunks:
-                owners[number] = rank
-    missing = [number for number, owner in enumerate(owners) if owner < 0]
-    for place, number in enumerate(missing):
-        owners[number] = place % world.size
-    return owners
+def _kept(split: Split, backbone: Backbone, root: Path | None, num_chunks: int) -> tuple[FeatureCache, dict[int, Chunk]]:
+    """The cache, and the chunks in it that are whole. Without a cache nothing is asked that takes time to find."""
+    if root is None:
+        return FeatureCache(None, fingerprint="", digest=""), {}
+    cache = FeatureCache(root, fingerprint=backbone.fingerprint, digest=split.digest())
+    read = {number: cache.read(number) for number in sorted(cache.numbers()) if number < num_chunks}
+    return cache, {number: chunk for number, chunk in read.items() if chunk is not None}
+
+
+def _owners(kept: Sequence[Sequence[int]], num_chunks: int, world: World) -> dict[int, int]:
+    """Who tells the others each chunk that not all have: the first that has kept it, else one after another."""
+    own = [set(numbers) for numbers in kept]
+    owners, missing = dict[int, int](), list[int]()
+    for number in range(num_chunks):
+        holders = [rank for rank in range(world.size) if number in own[rank]]
+        if not holders:
+            missing.append(number)
+        elif len(holders) < world.size:
+            owners[number] = holders[0]
+    return owners | {number: place % world.size for place, number in enumerate(missing)}
+
+
+def _portions(owners: Mapping[int, int], world: World) -> Iterator[list[int]]:
+    """The chunks that are told at once, from each process as many: what is sent stays small beside what is kept."""
+    by_rank = [[number for number, owner in owners.items() if owner == rank] for rank in range(world.size)]
+    for start in range(0, max(map(len, by_rank)), _TOLD_AT_ONCE):
+        yield [number for numbers in by_rank for number in numbers[start : start + _TOLD_AT_ONCE]]
 
 
 def _shown(numbers: Sequence[int], title: str, *, speaks: bool) -> Iterator[int]:
@@ -136,12 +152,11 @@ def _joined(chunks: Sequence[Chunk], title: str) -> Extracted:
     if not parts:
         raise ValueError(f"{title}: no image can be read: {drops.summary()}")
     told = [example for chunk in chunks for example in chunk.examples]
-    of: Callable[[str], Iterator[Any]] = lambda name: (example[name] for example in told)  # noqa: E731
     return Extracted(
         features=np.concatenate(parts),
-        keys=tuple(of("key")),
-        labels=tuple(tuple(labels) for labels in of("labels")),
-        texts=tuple(tuple(texts) for texts in of("texts")),
-        meta=tuple(of("meta")),
+        keys=tuple(example["key"] for example in told),
+        labels=tuple(tuple(example["labels"]) for example in told),
+        texts=tuple(tuple(example["texts"]) for example in told),
+        meta=tuple(example["meta"] for example in told),
         drops=drops,
     )

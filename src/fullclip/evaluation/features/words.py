@@ -12,10 +12,11 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from fullclip.core.distributed import World, everyones, together
+from fullclip.core.distributed import World, everyones, on_leader, together
 from fullclip.core.logs import progress
 from fullclip.core.storage import atomic_file
 from fullclip.evaluation.features.backbone import ClipBackbone
+from fullclip.evaluation.features.cache import DAMAGED
 from fullclip.zeroshot.classifier import class_weights
 
 # What is encoded at once; the same for any number of processes, so that the rows are.
@@ -47,7 +48,7 @@ def _path(cache: Path | None, backbone: ClipBackbone, words: list[Any]) -> Path 
     if cache is None:
         return None
     mark = hashlib.sha256(json.dumps([words, backbone.fingerprint, _vocabulary(backbone)]).encode()).hexdigest()
-    return cache / "words" / f"{mark[:32]}.npy"
+    return cache / "words" / f"{mark[:32]}.npz"
 
 
 def _vocabulary(backbone: ClipBackbone) -> str:
@@ -66,10 +67,9 @@ def _rows(
     *,
     unit: str,
 ) -> np.ndarray:
-    number = sum(len(group) for group in groups)
-    for kept in everyones(_read(path), world):
-        if kept is not None and len(kept) == number:
-            return kept
+    kept = on_leader(lambda: _read(path), world)
+    if kept is not None:
+        return kept
 
     def work() -> dict[int, np.ndarray]:
         own = range(world.rank, len(groups), world.size)
@@ -82,17 +82,22 @@ def _rows(
     for part in everyones(together(work, world), world):
         found |= part
     rows = np.concatenate([found[i] for i in range(len(groups))])
-    if path is not None and world.leads:
-        with atomic_file(path) as file:
-            np.save(file, rows, allow_pickle=False)
+    on_leader(lambda: _write(path, rows), world)
     return rows
+
+
+def _write(path: Path | None, rows: np.ndarray) -> None:
+    if path is not None:
+        with atomic_file(path) as file:
+            np.savez(file, allow_pickle=False, rows=rows)  # unlike a .npy it has a check sum
 
 
 def _read(path: Path | None) -> np.ndarray | None:
     if path is None or not path.is_file():
         return None
     try:
-        found: np.ndarray = np.load(io.BytesIO(path.read_bytes()), allow_pickle=False)
-    except (ValueError, EOFError, OSError):  # damaged: written again
+        with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as kept:
+            found: np.ndarray = kept["rows"]
+    except DAMAGED:  # written again
         return None
     return found
