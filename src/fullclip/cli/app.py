@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from fullclip.cli import classify, data, demo, evaluate, models, train
+from fullclip.cli import classify, data, demo, evaluate, models, report, train
 
 app = typer.Typer(
     name="fullclip",
@@ -23,6 +23,7 @@ app.command("classify")(classify.classify)
 app.command("train")(train.train)
 app.command("demo")(demo.demo)
 app.command("evaluate")(evaluate.evaluate)
+app.command("report")(report.report)
 app.add_typer(data.app, name="data")
 app.add_typer(models.app, name="models")
 

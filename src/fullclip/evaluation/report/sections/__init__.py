@@ -1,0 +1,1 @@
+"""The parts of the report: runs in, a section out, or None where nothing of it was measured."""
