@@ -52,15 +52,34 @@ def test_energy_is_the_negative_log_sum_exp_of_the_models_own_logits(encoder):
 
 
 def test_negative_labels_are_the_share_of_belief_in_other_words(encoder):
-    """Jiang et al. 2024, equations 4 and 8: softmax over labels and one group of negatives, averaged over groups."""
+    """Jiang et al. 2024, equation 4, with means in place of sums."""
     images, found = unit(20, encoder.embed), detector(encoder)
-    words = dict(zip(WORDS, unit(len(WORDS), encoder.embed, seed=2).astype(np.float64), strict=True))
-    shares = []
-    for start in range(10):
-        group = np.stack([words[word] for word in found.negatives[start::10]])
-        every = np.concatenate([found.classifier.weights.astype(np.float64), group])
-        shares.append(softmax(encoder.scale * images.astype(np.float64) @ every.T, axis=1)[:, len(LABELS) :].sum(axis=1))
-    np.testing.assert_allclose(found.scores(images), np.mean(shares, axis=0), rtol=1e-9)
+    words = dict(zip(WORDS, unit(len(WORDS), encoder.embed, seed=2), strict=True))
+    powers = [
+        np.exp(encoder.scale * images.astype(np.float64) @ rows.astype(np.float64).T).mean(axis=1)
+        for rows in (found.classifier.weights, np.stack([words[word] for word in found.negatives]))
+    ]
+    np.testing.assert_allclose(found.scores(images), powers[1] / (powers[0] + powers[1]))
+
+
+def test_weighing_both_sides_the_same_leaves_the_papers_order(encoder):
+    images, found = unit(200, encoder.embed), detector(encoder)
+    every = np.concatenate([found.classifier.weights, found.negative_weights]).astype(np.float64)
+    paper = softmax(encoder.scale * images.astype(np.float64) @ every.T, axis=1)[:, len(LABELS) :].sum(axis=1)
+    np.testing.assert_array_equal(found.scores(images).argsort(), paper.argsort())
+
+
+@pytest.mark.parametrize("number", [1, 3, 30])
+def test_what_is_like_nothing_is_at_one_half_whatever_the_number_of_labels(encoder, number):
+    labels = [f"label {chr(97 + i)}" for i in range(number)]
+    weights = np.zeros((number, encoder.embed), dtype=np.float32)
+    weights[:, 0] = 1
+    others = np.zeros((len(WORDS), encoder.embed), dtype=np.float32)
+    others[:, 1] = 1
+    alike = np.zeros((1, encoder.embed), dtype=np.float32)
+    alike[:, :2] = 0.5**0.5
+    classifier = ZeroShotClassifier(encoder, labels, weights=weights)
+    assert OutlierDetector(classifier, negatives=WORDS, negative_weights=others).scores(alike) == pytest.approx(0.5)
 
 
 def test_the_negatives_are_the_half_least_like_any_label(encoder):

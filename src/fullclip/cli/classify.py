@@ -163,12 +163,12 @@ class _Rejection:
 
     def detector(self, classifier: "ZeroShotClassifier") -> "OutlierDetector":
         """With a threshold: its own, one from a file, or one that is fitted, and kept where there is a file for it."""
-        from fullclip.evaluation.features.backbone import fingerprint
+        from fullclip.evaluation.features.backbone import ClipBackbone
         from fullclip.zeroshot.outlier import DEFAULT_RATE, OutlierDetector
         from fullclip.zeroshot.threshold import load_threshold, save_threshold
 
         encoder = classifier.encoder
-        model = "" if self.file is None else fingerprint(encoder.model.state_dict(), encoder.preprocess)
+        model = "" if self.file is None else ClipBackbone(encoder, name="").fingerprint
         if self.file is not None and not self.fit:
             return load_threshold(self.file, classifier, model=model, method=self.chosen if self.method else None)
         detector = OutlierDetector(classifier, self.chosen)
