@@ -12,7 +12,7 @@ from fullclip.evaluation.tasks.task import Example, Skipped, Split
 class ArraySplit(Split):
     """uint8 pixels [n, height, width, 3], or [n, height, width] of grey, and the label of each."""
 
-    def __init__(self, pixels: UInt8[np.ndarray, "n height width *channels"], labels: Int[np.ndarray, " n"]) -> None:
+    def __init__(self, pixels: UInt8[np.ndarray, "n height width *channels"], labels: Int[np.ndarray, " labels"]) -> None:
         if len(pixels) != len(labels):
             raise ValueError(f"{len(pixels)} pictures, but {len(labels)} labels: a file of another set?")
         grey = pixels.ndim == 3

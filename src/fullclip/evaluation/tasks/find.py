@@ -8,6 +8,7 @@ import importlib.util
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from fnmatch import fnmatch
 from pathlib import Path
 
 from fullclip.core.config import nearest
@@ -82,14 +83,12 @@ def pull(name: str, *, root: Path | None = None, with_train: bool = False) -> Pa
     found = _availability(name, root or datasets_folder()) if name in DATASETS else None
     if found is None or not found.dataset.hub:
         raise ValueError(f"{name}: {found.how}" if found else f"no data set named {name!r}{nearest(name, DATASETS)}")
-    from huggingface_hub import snapshot_download
-
     repository, place = f"{HUB_OWNER}/{found.dataset.hub}", (root or datasets_folder()) / name
     wanted = [CLASSES, TEMPLATES, TYPE, "test/*", *(_TRAIN if with_train else ())]
     place.mkdir(parents=True, exist_ok=True)
     (place / _PULLING).touch()
     try:
-        snapshot_download(repository, repo_type="dataset", local_dir=place, allow_patterns=wanted)
+        _fetch(repository, place, wanted)
     except Exception as error:  # huggingface_hub lets the errors of its HTTP library through, which it has changed twice
         said = (str(error).strip().splitlines() or [type(error).__name__])[0][:160]
         raise ConnectionError(
@@ -98,6 +97,20 @@ def pull(name: str, *, root: Path | None = None, with_train: bool = False) -> Pa
         ) from None
     (place / _PULLING).unlink()
     return place
+
+
+def _fetch(repository: str, place: Path, wanted: list[str]) -> None:
+    """The files of a data set whose names fit. Where the hub does not answer, snapshot_download is content with what is there,
+    so they are looked for.
+    """
+    from huggingface_hub import HfApi, snapshot_download
+
+    listed = [file.rfilename for file in HfApi().dataset_info(repository).siblings or ()]
+    snapshot_download(repository, repo_type="dataset", local_dir=place, allow_patterns=wanted)
+    files = [file for file in listed if any(fnmatch(file, pattern) for pattern in wanted)]
+    missing = [file for file in files if not (place / file).is_file()]
+    if missing or not files:
+        raise FileNotFoundError(f"{missing[0]} did not come" if missing else f"none of {', '.join(wanted)} is there")
 
 
 def _availability(name: str, root: Path) -> Availability:

@@ -85,10 +85,18 @@ class _Arrays(pickle.Unpickler):
             ("numpy._core.multiarray", "_reconstruct"): rebuild,
             ("numpy", "ndarray"): np.ndarray,
             ("numpy", "dtype"): np.dtype,
+            ("_codecs", "encode"): _latin_1,
         }
         if (module, name) not in allowed:
             raise pickle.UnpicklingError(f"it asks for {module}.{name}")
         return allowed[(module, name)]
+
+
+def _latin_1(text: str, encoding: str) -> bytes:
+    """How Python 3 writes bytes for Python 2."""
+    if encoding != "latin1":
+        raise pickle.UnpicklingError(f"it asks for the encoding {encoding!r}")
+    return text.encode("latin-1")
 
 
 def _cifar_python(folder: Path) -> Original | None:
