@@ -1,20 +1,25 @@
 """Small sets of pictures that need no files: a colour for each class, which a model can be made to know."""
 
 import hashlib
+import os
+import signal
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
-from fullclip.core.distributed import ToldElsewhereError, World
+from fullclip.core.distributed import ToldElsewhereError, World, together
 from fullclip.core.types import Result
 from fullclip.evaluation.features.backbone import ClipBackbone, FunctionBackbone
 from fullclip.evaluation.features.cache import CHUNK
 from fullclip.evaluation.features.extract import Extracted, extract
 from fullclip.evaluation.features.words import weights_of
 from fullclip.evaluation.suite.records import About, Record
-from fullclip.evaluation.suite.run import run
+from fullclip.evaluation.suite.run import Evaluated, run
 from fullclip.evaluation.suite.subject import Question, Subject
+from fullclip.evaluation.suite.zero_shot import zero_shot
 from fullclip.evaluation.tasks.task import Example, Skipped, Split, Task
 from fullclip.preprocess.image import PreprocessConfig
 from tiny import tiny_encoder
@@ -131,3 +136,75 @@ def counting_work(world: World, out: str) -> list[tuple[str, float]]:
     about = About(model="means", fingerprint=backbone.fingerprint)
     done = run(subject, asked, about=about, out=Path(out), on_record=lambda _: None)
     return [(record.task, record.results[0].value) for record in done.records]
+
+
+def _record(name: str) -> Record:
+    result = Result(task=name, metric="accuracy", value=0.5, interval=(0.25, 0.75), n=18)
+    return Record(task=name, protocol="p", results=(result,), arrays={"keys": np.array(["a"]), "values": np.ones(1)})
+
+
+def _asked(world: World, out: str, *, failing: int, error: Exception) -> Evaluated:
+    """Two questions, the first of which process `failing` cannot answer."""
+
+    def answer(name: str) -> Record:
+        if name == "first" and world.rank == failing:
+            raise error
+        return _record(name)
+
+    backbone = mean_backbone()
+    subject = Subject(backbone=backbone, cache=None, world=world)
+    asked = [
+        Question(
+            protocol="p",
+            name=name,
+            tasks=(colour_task(name=name),),
+            answer=lambda subject, name=name: together(lambda: answer(name), subject.world),
+            settings={},
+        )
+        for name in ("first", "second")
+    ]
+    about = About(model="means", fingerprint=backbone.fingerprint)
+    return run(subject, asked, about=about, out=Path(out), on_record=lambda _: None)
+
+
+def failing_work(world: World, out: str) -> tuple[list[str], list[tuple[str, str]]]:
+    done = _asked(world, out, failing=1, error=ValueError("label 9 of 3, says process 1"))
+    return [record.task for record in done.records], [(failure.name, failure.reason) for failure in done.failures]
+
+
+def full_disk_work(world: World, out: str) -> str:
+    try:
+        _asked(world, out, failing=0, error=OSError("no space"))
+    except (OSError, ToldElsewhereError) as error:
+        return str(error)
+    return "nothing was said"
+
+
+class Deadly(Listed):
+    """A split that kills its process in its second chunk."""
+
+    def read(self, places: range) -> Iterator[Example | Skipped]:
+        for number, example in enumerate(super().read(places), places.start):
+            if number == CHUNK + 10:
+                os.kill(os.getpid(), signal.SIGKILL)
+            yield example
+
+
+def killable_work(world: World, folder: str, deadly: str) -> dict[str, int]:
+    """Zero-shot on two tasks; how many of the images of each were read. The task `deadly` ends the process."""
+    tasks = [
+        replace(
+            colour_task(name=name),
+            splits={"test": (Deadly if name == deadly else Listed)(examples(3, 100, seed=seed))},
+        )
+        for seed, name in enumerate(("first", "second"))
+    ]
+    backbone = ClipBackbone(tiny_encoder(), name="tiny")
+    subject = Subject(backbone=backbone, cache=Path(folder) / "cache", world=world)
+    asked = [
+        Question(protocol="zero-shot", name=task.name, tasks=(task,), answer=partial(zero_shot, task=task), settings={})
+        for task in tasks
+    ]
+    about = About(model="tiny", fingerprint=backbone.fingerprint)
+    run(subject, asked, about=about, out=Path(folder) / "out", on_record=lambda _: None)
+    return {task.name: task.splits["test"].num_read for task in tasks}  # type: ignore[attr-defined]

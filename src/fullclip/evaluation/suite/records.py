@@ -6,10 +6,9 @@ tasks/<task>/<protocol>.json  the same numbers with their details; whole, or not
 tasks/<task>/<protocol>.npz   what was found example by example, for paired tests and figures
 """
 
+import hashlib
 import io
 import json
-import zipfile
-import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -37,10 +36,11 @@ class About:
 
 @dataclass(frozen=True, kw_only=True)
 class Record:
-    """What one protocol ("zero-shot", "probe", "few-shot", "retrieval", "calibration", "rejection") found on one task.
+    """What one protocol (`suite/plan.py` names them) found on one task.
 
     `results[0]` is the task's own metric. `details` is JSON-able: skipped examples, per-class accuracies, curves. `arrays`
-    has at least `keys` (the examples, strings) and `values` (what the first result averages, float64), both [n].
+    has at least `keys` (the examples, strings) and `values` (what the first result averages, float64), both [n]; and what else
+    a paired test of its metric needs (`statistics/paired.py`).
     """
 
     task: str
@@ -51,25 +51,31 @@ class Record:
 
 
 def write_record(folder: Path, record: Record) -> None:
-    """Keep a record; its .json appears last, so that one that is there is whole."""
-    place = folder / "tasks" / record.task
+    """Keep a record. Its .json appears last and has the check sum of its .npz, so that a record is whole or damaged, and never
+    of two measurements.
+    """
+    place, whole = folder / "tasks" / record.task, io.BytesIO()
+    np.savez_compressed(whole, allow_pickle=False, **dict(record.arrays))
+    content = whole.getvalue()
     with atomic_file(place / f"{record.protocol}.npz") as file:
-        np.savez_compressed(file, allow_pickle=False, **dict(record.arrays))
-    values = {"task": record.task, "protocol": record.protocol, "details": dict(record.details)}
+        file.write(content)
+    values: dict[str, Any] = {"task": record.task, "protocol": record.protocol, "details": dict(record.details)}
+    values |= {"results": [to_dict(result) for result in record.results], "arrays": hashlib.sha256(content).hexdigest()}
     with atomic_file(place / f"{record.protocol}.json", "w") as file:
-        json.dump({**values, "results": [to_dict(result) for result in record.results]}, file, ensure_ascii=False)
+        json.dump(values, file, ensure_ascii=False)
 
 
 def read_record(folder: Path, task: str, protocol: str) -> Record | None:
     """The record that was kept, or None; ValueError where its files are damaged."""
-    place = folder / "tasks" / task
-    path = place / f"{protocol}.json"
+    path = folder / "tasks" / task / f"{protocol}.json"
     if not path.is_file():
         return None
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
-        whole = io.BytesIO((place / f"{protocol}.npz").read_bytes())  # np.load leaves a damaged file open
-        with np.load(whole, allow_pickle=False) as arrays:
+        content = path.with_suffix(".npz").read_bytes()
+        if hashlib.sha256(content).hexdigest() != found["arrays"]:
+            raise ValueError(f"{protocol}.npz is not the one that was written with it")
+        with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
             return Record(
                 task=found["task"],
                 protocol=found["protocol"],
@@ -77,7 +83,7 @@ def read_record(folder: Path, task: str, protocol: str) -> Record | None:
                 details=found["details"],
                 arrays=dict(arrays),
             )
-    except (ValueError, KeyError, TypeError, OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, OSError) as error:
         raise ValueError(f"{path}: damaged ({error}); remove it to measure again") from None
 
 
@@ -88,11 +94,31 @@ def _result(values: Mapping[str, Any]) -> Result:
 
 
 def read_records(folder: Path) -> Iterator[Record]:
-    """All records of a folder, by task and protocol."""
-    for path in sorted((folder / "tasks").rglob("*.json")):
-        record = read_record(folder, path.parent.relative_to(folder / "tasks").as_posix(), path.stem)
+    """All records of a folder, by task and protocol; ValueError where one is damaged."""
+    for task, protocol in _kept(folder):
+        record = read_record(folder, task, protocol)
         assert record is not None
         yield record
+
+
+def set_damaged_aside(folder: Path) -> list[str]:
+    """Rename the .json of each damaged record, so that it counts as not there; what was wrong with each, for people."""
+    told = []
+    for task, protocol in _kept(folder):
+        try:
+            read_record(folder, task, protocol)
+        except ValueError as error:
+            path = folder / "tasks" / task / f"{protocol}.json"
+            aside = path.with_name(f"{path.name}.damaged")
+            path.replace(aside)
+            told.append(f"{str(error).rpartition(';')[0]}; renamed {aside.name}, and measured again where it is asked for")
+    return told
+
+
+def _kept(folder: Path) -> list[tuple[str, str]]:
+    """(task, protocol) of each record that is there, whole or not."""
+    root = folder / "tasks"
+    return [(path.parent.relative_to(root).as_posix(), path.stem) for path in sorted(root.rglob("*.json"))]
 
 
 def write_about(folder: Path, about: About) -> None:
@@ -113,15 +139,17 @@ def read_about(folder: Path) -> About | None:
 
 
 def lines_of(folder: Path) -> list[dict[str, Any]]:
-    """All measured numbers of a folder, each as a line of results.jsonl has it."""
+    """All measured numbers of a folder, each as a line of results.jsonl has it. ValueError where it holds no evaluation, or a
+    record is damaged.
+    """
     about = read_about(folder)
     if about is None:
         raise ValueError(f"{folder} holds no evaluation: {ABOUT_NAME} is not there")
-    lines = []
-    for path in sorted((folder / "tasks").rglob("*.json")):
-        found = json.loads(path.read_text(encoding="utf-8"))
-        lines += [{"model": about.model, "protocol": found["protocol"], **result} for result in found["results"]]
-    return lines
+    return [
+        {"model": about.model, "protocol": record.protocol, **to_dict(result)}
+        for record in read_records(folder)
+        for result in record.results
+    ]
 
 
 def write_results(folder: Path) -> None:

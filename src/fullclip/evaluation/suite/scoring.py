@@ -14,15 +14,17 @@ from fullclip.evaluation.statistics.metrics import (
     Measured,
     accuracy,
     accuracy_at,
+    average_precisions,
     confusion,
     map_11_point,
     mean_per_class,
     per_class,
 )
-from fullclip.evaluation.statistics.video import mean_pm0_pm10
+from fullclip.evaluation.statistics.video import lost_anchors, mean_pm0_pm10
 from fullclip.evaluation.tasks.task import Task
 
 _MOST_CLASSES_OF_A_MATRIX = 1000
+_EXAMPLES = 10
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,21 +42,25 @@ def main_metric(task: Task, scores: Float[np.ndarray, "n classes"], found: Extra
         return map_11_point(scores, found.targets(len(task.classes)), task=task.name)
     if task.metric == "mean_pm0_pm10":
         return mean_pm0_pm10(scores, found.classes, found.meta, task=task.name)
-    if task.kind != "classification" or task.metric not in SINGLE_LABEL:
-        raise ValueError(f"{task.name}: {task.metric} is no metric of a {task.kind} task; there are: {', '.join(SINGLE_LABEL)}")
+    if task.metric not in SINGLE_LABEL:
+        raise ValueError(f"{task.name}: {task.metric} is no metric of scores for classes; there are: {', '.join(SINGLE_LABEL)}")
     return SINGLE_LABEL[task.metric](scores, found.classes, task=task.name)
 
 
 def scored(task: Task, scores: Float[np.ndarray, "n classes"], found: Extracted) -> Scored:
     """The task's own metric; of a classification accuracy, accuracy@5 where there are more than five classes, the mean of the
-    classes' accuracies, each class's own, and which class was taken for which.
+    classes' accuracies, each class's own, and which class was taken for which; of a multi-label set each class's average
+    precision. Arrays of examples belong to the keys, one for one.
     """
     main = main_metric(task, scores, found)
-    keys = np.array(found.keys)
-    arrays: dict[str, np.ndarray] = {"keys": keys if main.places is None else keys[main.places], "values": main.values}
-    details: dict[str, Any] = {"classes": list(task.class_names), "kind": task.kind, "skipped": found.drops.report()}
+    places = np.arange(len(found)) if main.places is None else main.places
+    arrays: dict[str, np.ndarray] = {"keys": np.array(found.keys)[places], "values": main.values}
+    details: dict[str, Any] = {"classes": list(task.class_names), "kind": task.kind, "skipped": skipped(task, found)}
     if task.kind == "multilabel":
-        arrays |= {"scores": scores.astype(np.float32), "targets": found.targets(len(task.classes))}
+        targets = found.targets(len(task.classes))
+        arrays |= {"scores": scores.astype(np.float32), "targets": targets}
+        precisions = average_precisions(scores, targets, task=task.name).tolist()
+        details |= {"per_class": precisions, "class_counts": (targets == 1).sum(axis=0).tolist()}
         return Scored(results=(main.result,), arrays=arrays, details=details)
     labels, predictions = found.classes, scores.argmax(axis=1)
     others = [accuracy(scores, labels, task=task.name), mean_per_class(scores, labels, task=task.name)]
@@ -66,9 +72,18 @@ def scored(task: Task, scores: Float[np.ndarray, "n classes"], found: Extracted)
         "per_class": [hit / number if number else None for hit, number in zip(hits.tolist(), numbers.tolist(), strict=True)],
         "class_counts": numbers.tolist(),
     }
-    arrays |= {"labels": labels, "predictions": predictions}
+    arrays |= {"labels": labels[places], "predictions": predictions[places]}
     if task.metric == "roc_auc":
         arrays["scores"] = scores.astype(np.float32)
     if len(task.classes) <= _MOST_CLASSES_OF_A_MATRIX:
         arrays["confusion"] = confusion(predictions, labels, len(task.classes))
     return Scored(results=(main.result, *more), arrays=arrays, details=details)
+
+
+def skipped(task: Task, found: Extracted) -> dict[str, Any]:
+    """What was left out, by reason: images that could not be read, anchors of videos whose own frame is among them."""
+    told = found.drops.report()
+    lost = lost_anchors(found.meta, task=task.name) if task.metric == "mean_pm0_pm10" else []
+    if lost:
+        told["anchor whose own frame is not there"] = {"count": len(lost), "examples": lost[:_EXAMPLES]}
+    return told

@@ -12,6 +12,7 @@ from fullclip.core.types import Result
 from fullclip.evaluation.statistics.metrics import Measured, accuracy
 from fullclip.evaluation.statistics.video import mean_pm0_pm10
 from fullclip.evaluation.suite.records import Record
+from fullclip.evaluation.suite.scoring import skipped
 from fullclip.evaluation.suite.subject import Subject
 from fullclip.evaluation.suite.zero_shot import zero_shot_logits
 from fullclip.evaluation.tasks.task import Task
@@ -20,22 +21,50 @@ from fullclip.evaluation.tasks.task import Task
 def corresponding(shift: Task, reference: Task) -> tuple[tuple[int, ...], ...]:
     """For each class of `shift`, the numbers of the reference's classes that it is; by name where the task does not say.
 
-    ValueError for a name or number that the reference does not have, and where two classes are one of the reference's.
+    A name that the reference has twice stands for the one of its classes after the other, in order. ValueError for a name or
+    number that the reference does not have, where two classes are one of the reference's, and for tasks of another kind.
     """
-    by_name = {name.casefold(): number for number, names in enumerate(reference.classes) for name in names}
+    for task in (shift, reference):
+        if task.kind != "classification":
+            raise ValueError(f"{shift.name}: a shift and its reference are classifications; {task.name} is a {task.kind} task")
     told: Sequence[Sequence[int | str]] = shift.reference_classes or [(names[0],) for names in shift.classes]
-    found = []
-    for name, classes in zip(shift.class_names, told, strict=True):
-        numbers = [by_name.get(each.casefold(), -1) if isinstance(each, str) else each for each in classes]
+    by_name: dict[str, list[int]] = {}
+    for number, names in enumerate(reference.classes):
+        for name in names:
+            by_name.setdefault(name.casefold(), []).append(number)
+    found = [tuple(_number(each, by_name) for each in classes) for classes in told]
+    for name, classes, numbers in zip(shift.class_names, told, found, strict=True):
         for each, number in zip(classes, numbers, strict=True):
             if not 0 <= number < len(reference.classes):
-                advice = nearest(each, reference.class_names) if isinstance(each, str) else ""
-                raise ValueError(f"{shift.name}: its class {name!r} is said to be {each!r} of {reference.name}{advice}")
-        found.append(tuple(numbers))
+                raise ValueError(_not_there(shift, reference, name, each))
     every = [number for numbers in found for number in numbers]
-    if len(set(every)) < len(every) or len(set(map(len, found)) - {0}) == 0:
-        raise ValueError(f"{shift.name}: its classes are not classes of {reference.name}, each of another one")
+    twice = next((number for number in every if every.count(number) > 1), None)
+    if twice is not None:
+        owners = [name for name, numbers in zip(shift.class_names, found, strict=True) if twice in numbers]
+        said = reference.class_names[twice]
+        raise ValueError(f"{shift.name}: {' and '.join(map(repr, owners))}: {said!r} of {reference.name} is one class's only")
+    if not every:
+        raise ValueError(f"{shift.name}: none of its classes is a class of {reference.name}")
     return tuple(found)
+
+
+def _number(each: int | str, by_name: Mapping[str, list[int]]) -> int:
+    """A class of the reference, -1 where it has none; of several with one name the first that has not been given yet."""
+    if not isinstance(each, str):
+        return each
+    numbers = by_name.get(each.casefold(), [-1])
+    return numbers.pop(0) if len(numbers) > 1 else numbers[0]
+
+
+def _not_there(shift: Task, reference: Task, name: str, each: int | str) -> str:
+    if not shift.reference_classes:
+        advice = nearest(name, reference.class_names)
+        return (
+            f"{shift.name}: {reference.name} has no class {name!r}{advice}; say under [reference_classes] of its task.toml"
+            " which of them each class is"
+        )
+    advice = nearest(each, reference.class_names) if isinstance(each, str) else f"; 0 to {len(reference.classes) - 1}"
+    return f"{shift.name}: its class {name!r} is said to be {each!r} of {reference.name}{advice}"
 
 
 def robustness(subject: Subject, *, shift: Task, reference: Task, classes: tuple[tuple[int, ...], ...]) -> Record:
@@ -50,11 +79,13 @@ def robustness(subject: Subject, *, shift: Task, reference: Task, classes: tuple
         kept = np.isin(on_shift.classes, there)
         labels = np.searchsorted(there, on_shift.classes[kept])
         meta = [on_shift.meta[place] for place in np.flatnonzero(kept)]
-        found = _measured(shift, shift_logits[kept][:, there], labels, meta)
         owner = {number: place for place, own in enumerate(there) for number in classes[own]}
+        if not kept.any():
+            raise ValueError(f"{shift.name}: no image is of a class that {reference.name} has")
         same = np.array([label in owner for label in on_reference.classes.tolist()])
         if not same.any():
             raise ValueError(f"{reference.name}: no image is of a class that {shift.name} has")
+        found = _measured(shift, shift_logits[kept][:, there], labels, meta)
         theirs = np.array([owner[label] for label in on_reference.classes[same].tolist()])
         scores = subset_scores(reference_logits[same], [classes[own] for own in there])
         before = accuracy(scores, theirs, task=shift.name).result
@@ -67,7 +98,9 @@ def robustness(subject: Subject, *, shift: Task, reference: Task, classes: tuple
             "classes": len(there),
             "reference_accuracy": before.value,
             "shift_accuracy": found.result.value,
-            "skipped": on_shift.drops.report(),
+            "reference_skipped": on_reference.drops.report(),
+            "skipped": skipped(shift, on_shift.at(np.flatnonzero(kept))),
+            "other_classes": int((~kept).sum()),
         }
         keys = np.array(on_shift.keys)[kept]
         arrays = {"keys": keys if found.places is None else keys[found.places], "values": found.values}

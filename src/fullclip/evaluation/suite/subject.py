@@ -11,7 +11,7 @@ from fullclip.core.distributed import World
 from fullclip.evaluation.features.backbone import Backbone, ClipBackbone
 from fullclip.evaluation.features.extract import Extracted, extract
 from fullclip.evaluation.suite.records import Record
-from fullclip.evaluation.tasks.task import Task
+from fullclip.evaluation.tasks.task import SPLITS, Task
 
 _VERSION = 1  # of what the protocols compute: a higher one measures again what an older one has kept
 
@@ -41,7 +41,8 @@ class Subject:
 class Question:
     """One record to be made: by `protocol`, of `tasks`, under `settings` (JSON-able); `name` is the record's task.
 
-    `answer` is called on all processes, and gives all of them the record.
+    `answer` is called on all processes, and gives all of them the record. `splits` are those it looks at, where they are there:
+    no other is read through for what it holds.
     """
 
     protocol: str
@@ -49,6 +50,7 @@ class Question:
     tasks: tuple[Task, ...]
     answer: Callable[[Subject], Record]
     settings: Mapping[str, Any]
+    splits: tuple[str, ...] = SPLITS
 
     def identity(self, subject: Subject) -> str:
         """The SHA-256 of all that the answer depends on: the model, the data, the words, the settings."""
@@ -56,19 +58,20 @@ class Question:
             "version": _VERSION,
             "protocol": self.protocol,
             "model": subject.backbone.fingerprint,
-            "tasks": [_told(task) for task in self.tasks],
+            "tasks": [_told(task, self.splits) for task in self.tasks],
             "settings": dict(self.settings),
         }
         return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
 
 
-def _told(task: Task) -> dict[str, Any]:
+def _told(task: Task, splits: tuple[str, ...]) -> dict[str, Any]:
     return {
         "name": task.name,
         "kind": task.kind,
         "metric": task.metric,
         "classes": [list(names) for names in task.classes],
         "templates": list(task.templates),
+        "reference": task.reference,
         "reference_classes": [list(classes) for classes in task.reference_classes],
-        "splits": {name: split.digest() for name, split in task.splits.items()},
+        "splits": {name: split.digest() for name, split in task.splits.items() if name in splits},
     }
