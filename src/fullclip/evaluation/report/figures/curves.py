@@ -54,8 +54,8 @@ class Reliability:
 
     name: str
     place: int
-    before: Sequence[Mapping[str, float]]
-    after: Sequence[Mapping[str, float]]
+    before: Sequence[Mapping[str, int | float]]
+    after: Sequence[Mapping[str, int | float]]
 
 
 def reliability(models: Sequence[Reliability]) -> str:
@@ -79,7 +79,7 @@ def reliability(models: Sequence[Reliability]) -> str:
     return draw(paint, height=3.6, columns=2, sharey=True)
 
 
-def _bins(axes: Any, model: Reliability, bins: Sequence[Mapping[str, float]]) -> None:
+def _bins(axes: Any, model: Reliability, bins: Sequence[Mapping[str, int | float]]) -> None:
     xs = [100 * one["confidence"] for one in bins]
     ys = [100 * one["accuracy"] for one in bins]
     axes.vlines(

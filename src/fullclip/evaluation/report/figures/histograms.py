@@ -8,7 +8,7 @@ import numpy as np
 from fullclip.evaluation.report.figures.drawing import bare, colour, draw
 
 
-def inside_outside(methods: Mapping[str, Mapping[str, Sequence[float]]], *, inside: str, outside: str) -> str:
+def inside_outside(methods: Mapping[str, Mapping[str, Sequence[int | float]]], *, inside: str, outside: str) -> str:
     """For each method ("in", "out": counts; "edges") the scores of both sides as histograms of the same area."""
 
     def paint(every: np.ndarray) -> None:

@@ -14,12 +14,13 @@ def label_points(axes: Any, xs: Sequence[float], ys: Sequence[float], names: Seq
     figure = axes.figure
     figure.draw_without_rendering()  # the layout decides where points lie
     scale = figure.dpi / 72
-    places = axes.transData.transform(np.column_stack([xs, ys])) if len(names) else np.zeros((0, 2))
+    places = axes.transData.transform(np.column_stack([xs, ys])) if len(names) else []
+    found = [(float(x), float(y)) for x, y in places]
     frame = axes.get_window_extent()
     half = _MARK * scale
-    taken = [(x - half, y - half, x + half, y + half) for x, y in places]
+    taken = [(x - half, y - half, x + half, y + half) for x, y in found]
     written = 0
-    for (x, y), name, own in zip(places, names, list(taken), strict=True):
+    for (x, y), name, own in zip(found, names, list(taken), strict=True):
         width, height = 0.62 * _SIZE * len(name) * scale, 1.1 * _SIZE * scale
         for right, up, horizontal, vertical in _SIDES:
             box = _box(x + right * _GAP * scale, y + up * _GAP * scale, width, height, horizontal, vertical)

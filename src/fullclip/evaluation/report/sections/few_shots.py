@@ -103,7 +103,7 @@ def _worth(run: Run) -> list[Block]:
     """Figure 7, and the median."""
     records = {task: record for task, record in sorted(run.of("few-shot").items()) if _equal(record)}
     every = [_shots(task, record) for task, record in records.items()]
-    fewest = min(min(record.details["shots"]) for record in records.values())
+    fewest = float(min(min(record.details["shots"]) for record in records.values()))
     most = max(_ceiling(record) for record in records.values())
     median = median_said(every)
     picture = Picture(
@@ -122,7 +122,8 @@ def _worth(run: Run) -> list[Block]:
 def _shots(task: str, record: Record) -> Shots:
     told = record.details["zero_shot_equals"]
     interval = None if told["interval"] is None else (float(told["interval"][0]), float(told["interval"][1]))
-    return Shots(name=task, value=told["shots"], interval=interval, said=str(told["said"]))
+    value = None if told["shots"] is None else float(told["shots"])
+    return Shots(name=task, value=value, interval=interval, said=str(told["said"]))
 
 
 def _ceiling(record: Record) -> float:

@@ -63,10 +63,10 @@ def _point(task: str, record: Record, num_tests: int) -> Overlapping:
     return Overlapping(
         name=task,
         share=record.results[0].value,
-        difference=told["difference"],
-        low=low,
-        high=high,
-        gain=told["gain"],
+        difference=float(told["difference"]),
+        low=float(low),
+        high=float(high),
+        gain=float(told["gain"]),
         is_sure=bonferroni(told["p_value"], num_tests) < 0.05,
     )
 

@@ -69,7 +69,9 @@ def against_compute(runs: Sequence[Run]) -> Section | None:
     for run in own:
         mean = average([run.records["probe", task].results[0] for task in shared], task="average")
         low, high = mean.interval
-        worth.append(Worth(name=run.name, place=run.place, gflops=fact(run, "gflops"), score=mean.value, low=low, high=high))
+        worth.append(
+            Worth(name=run.name, place=run.place, gflops=float(fact(run, "gflops")), score=mean.value, low=low, high=high)
+        )
     told = "; ".join(f"{one.name} {percent(one.score)}% at {one.gflops:.3g} GFLOPs" for one in worth)
     picture = Picture(
         svg=against_work(worth),
