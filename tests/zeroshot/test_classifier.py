@@ -9,7 +9,7 @@ from fullclip.models.clip import build, initialize
 from fullclip.models.config import PRESETS
 from fullclip.preprocess.image import ImageError, PreprocessConfig
 from fullclip.preprocess.tokenizer import Tokenizer
-from fullclip.zeroshot.classifier import ZeroShotClassifier
+from fullclip.zeroshot.classifier import ZeroShotClassifier, class_weights
 
 LABELS = ["dog", "cat", "a red car"]
 TEMPLATES = ["a photo of a {}.", "{}", "art of the {}"]
@@ -64,3 +64,19 @@ def test_an_unreadable_image_is_an_error_that_names_it(encoder, tmp_path):
 def test_bad_labels_are_refused_before_anything_is_encoded(encoder, labels):
     with pytest.raises(ValueError, match="label"):
         ZeroShotClassifier(encoder, labels=labels)
+
+
+def test_a_class_of_several_names_has_the_sentences_of_each(encoder):
+    found = class_weights(encoder, [("dog", "hound"), ("cat",)], TEMPLATES)
+    embeddings = encoder.encode_texts([template.replace("{}", name) for name in ("dog", "hound") for template in TEMPLATES])
+    mean = embeddings.mean(axis=0)
+    np.testing.assert_allclose(found[0], mean / np.linalg.norm(mean), atol=1e-6)
+    np.testing.assert_allclose(found[1], class_weights(encoder, [("cat",)], TEMPLATES)[0], atol=1e-6)
+
+
+def test_known_weights_take_the_place_of_encoding(encoder, images):
+    plain = ZeroShotClassifier(encoder, labels=LABELS)
+    known = ZeroShotClassifier(encoder, labels=LABELS, weights=plain.weights[::-1])
+    np.testing.assert_allclose(known.predict_proba(images), plain.predict_proba(images)[:, ::-1], atol=1e-6)
+    with pytest.raises(ValueError, match="2 rows of weights for 3 labels"):
+        ZeroShotClassifier(encoder, labels=LABELS, weights=plain.weights[:2])

@@ -106,6 +106,11 @@ def test_words_that_are_labels_in_another_spelling_are_left_out(encoder):
         detector(encoder, negatives=(*WORDS[:19], *same[:4]), negative_weights=unit(23, encoder.embed))
 
 
+def test_weights_of_another_number_than_the_words_are_refused(encoder):
+    with pytest.raises(ValueError, match="3 rows of weights for 42 negatives"):
+        detector(encoder, negative_weights=unit(3, encoder.embed))
+
+
 def test_a_picture_of_a_label_is_kept_and_one_of_another_word_is_not(encoder):
     found = detector(encoder)
     strangers = unit(len(WORDS), encoder.embed, seed=2)[[WORDS.index(word) for word in found.negatives[:10]]]

@@ -18,7 +18,7 @@ class ZeroShotClassifier:
     labels: the classes in words, each once. templates: sentences with a `{}`; a label's embedding is the mean of its
     sentences' embeddings, normalised (section 3.1.4). scale: what similarities are multiplied by before the softmax.
     weights: the labels' embeddings, where they are known already (`class_weights`).
-    ValueError for empty or repeated labels or a template without `{}`.
+    ValueError for empty or repeated labels, a template without `{}`, or weights of another number than the labels.
     """
 
     def __init__(
@@ -34,6 +34,8 @@ class ZeroShotClassifier:
         check_templates(templates)
         self.encoder, self.scale = encoder, scale
         self.labels, self.templates = tuple(str(label) for label in labels), tuple(templates)
+        if weights is not None and len(weights) != len(labels):
+            raise ValueError(f"{len(weights)} rows of weights for {len(labels)} labels: one for each, in their order")
         self.weights = (
             class_weights(encoder, [(label,) for label in self.labels], self.templates) if weights is None else weights
         )

@@ -65,6 +65,8 @@ class OutlierDetector:
 
     def _choose(self, words: Sequence[str], weights: np.ndarray | None) -> None:
         """Take the words least like the labels."""
+        if weights is not None and len(weights) != len(words):
+            raise ValueError(f"{len(weights)} rows of weights for {len(words)} negatives: one for each, in their order")
         places = other_than(self.classifier.labels, words)
         if len(places) < FEWEST:
             raise ValueError(

@@ -13,7 +13,7 @@ from fullclip.core.storage import atomic_file
 from fullclip.zeroshot.classifier import ZeroShotClassifier
 from fullclip.zeroshot.outlier import Method, OutlierDetector
 
-_VERSION = 1
+_VERSION = 1  # a higher one where a score changes, or the default words do
 
 
 @dataclass(frozen=True, kw_only=True)
