@@ -24,11 +24,11 @@ def retrieval(subject: Subject, *, task: Task) -> Record:
     processes call this together.
     """
     found = subject.features(task)
-    templates = task.templates or ("{}",)
+    templates = tuple(template.replace("{c}", "{}") for template in task.templates) or ("{}",)
     check_templates(templates)
     if len(templates) > 1:
         raise ValueError(f"{task.name}: {len(templates)} templates; a caption goes into one, such as 'a photo of {{}}'")
-    captions = [templates[0].replace("{c}", "{}").replace("{}", text) for texts in found.texts for text in texts]
+    captions = [templates[0].replace("{}", text) for texts in found.texts for text in texts]
     if not captions:
         raise ValueError(f"{task.name}: no image has a caption; retrieval needs pairs")
     words = captions_of(captions, subject.clip, cache=subject.cache, world=subject.world)
