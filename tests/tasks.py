@@ -16,6 +16,7 @@ from fullclip.evaluation.features.backbone import ClipBackbone, FunctionBackbone
 from fullclip.evaluation.features.cache import CHUNK
 from fullclip.evaluation.features.extract import Extracted, extract
 from fullclip.evaluation.features.words import weights_of
+from fullclip.evaluation.suite.plan import Protocol, questions
 from fullclip.evaluation.suite.records import About, Record
 from fullclip.evaluation.suite.run import Evaluated, run
 from fullclip.evaluation.suite.subject import Question, Subject
@@ -208,3 +209,26 @@ def killable_work(world: World, folder: str, deadly: str) -> dict[str, int]:
     about = About(model="tiny", fingerprint=backbone.fingerprint)
     run(subject, asked, about=about, out=Path(folder) / "out", on_record=lambda _: None)
     return {task.name: task.splits["test"].num_read for task in tasks}  # type: ignore[attr-defined]
+
+
+def caption_task(num: int = 20, *, name: str = "captions") -> Task:
+    """A retrieval of coloured noise with one or two captions."""
+    found = [
+        Example(key=f"{i}", image=pixels(i % 8, i), texts=tuple(f"picture {i} number {j}" for j in range(1 + i % 2)))
+        for i in range(num)
+    ]
+    return Task(name=name, kind="retrieval", metric="recall@1", splits={"test": Listed(found)})
+
+
+def whole_work(world: World, folder: str) -> list[tuple[str, str, float]]:
+    """Every question that plan.py asks of a CLIP, of a set, a shift of it and pairs; what each process is told."""
+    reference = colour_task(5, 60, name="colours", splits=("test", "train"))
+    shift = replace(colour_task(3, 5, name="shades"), reference="colours")
+    protocols: tuple[Protocol, ...] = ("zero-shot", "retrieval", "calibration", "robustness")
+    asked = questions([reference, shift, caption_task()], protocols)
+    backbone = ClipBackbone(tiny_encoder(), name="tiny")
+    subject = Subject(backbone=backbone, cache=Path(folder) / "cache", world=world)
+    about = About(model="tiny", fingerprint=backbone.fingerprint)
+    done = run(subject, asked, about=about, out=Path(folder) / "out", on_record=lambda _: None)
+    assert not done.failures, done.failures
+    return [(record.task, record.protocol, record.results[0].value) for record in done.records]

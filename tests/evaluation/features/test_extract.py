@@ -20,6 +20,7 @@ from fullclip.models.clip import cast_matrices
 from fullclip.models.config import PRESETS
 from fullclip.models.flops import image_flops
 from fullclip.preprocess.image import PreprocessConfig
+from fullclip.preprocess.tokenizer import Tokenizer
 from fullclip.zeroshot.classifier import ZeroShotClassifier
 from tasks import Listed, bad_label_work, examples, extract_work, long_split, mean_backbone, own_cache_work, pixels, words_work
 from tiny import tiny_encoder
@@ -227,6 +228,15 @@ def test_the_words_of_a_classifier_are_its_weights(tmp_path):
         assert path.read_bytes() == whole
 
 
+def test_words_of_another_vocabulary_are_not_found(tmp_path):
+    encoder, classes = tiny_encoder(), [("a",), ("b",)]
+    weights_of(classes, ("{}",), ClipBackbone(encoder, name="t"), cache=tmp_path, world=ALONE)
+    encoder.tokenizer = Tokenizer.clip(context_length=encoder.tokenizer.context_length - 1)
+    weights_of(classes, ("{}",), ClipBackbone(encoder, name="t"), cache=tmp_path, world=ALONE)
+    weights_of(classes, ("a {}",), ClipBackbone(encoder, name="t"), cache=tmp_path, world=ALONE)
+    assert len(list(tmp_path.rglob("*.npz"))) == 3
+
+
 def test_a_class_of_two_names_has_the_sentences_of_both():
     encoder, templates = tiny_encoder(), ("a {} face", "{}")
     found = weights_of([("happy", "smiling"), ("sad",)], templates, ClipBackbone(encoder, name="t"), cache=None, world=ALONE)
@@ -238,7 +248,7 @@ def test_a_class_of_two_names_has_the_sentences_of_both():
 def test_words_are_the_same_from_two_processes():
     alone = words_work(ALONE)
     for told in processes.run(words_work, 2):
-        np.testing.assert_allclose(told, alone, atol=1e-6)
+        np.testing.assert_array_equal(told, alone)
 
 
 def test_a_module_that_gives_something_else_is_refused():

@@ -16,7 +16,7 @@ from fullclip.evaluation.suite.records import About, Record, lines_of, read_reco
 from fullclip.evaluation.suite.run import run
 from fullclip.evaluation.suite.subject import Question, Subject
 from fullclip.preprocess.image import PreprocessConfig
-from tasks import Listed, colour_task, counting_work, failing_work, full_disk_work, killable_work
+from tasks import Listed, colour_task, counting_work, failing_work, full_disk_work, killable_work, whole_work
 
 ABOUT = About(model="m", fingerprint="f")
 
@@ -232,3 +232,16 @@ def test_what_one_process_cannot_do_is_told_by_all(tmp_path):
 @pytest.mark.faults
 def test_a_disk_that_only_the_leader_finds_full_ends_all(tmp_path):
     assert processes.run(full_disk_work, 2, str(tmp_path)) == ["no space", "process 0 cannot go on"]
+
+
+@pytest.mark.dist
+@pytest.mark.whole
+def test_two_processes_find_what_one_finds(tmp_path):
+    alone = whole_work(World.single(), str(tmp_path / "1"))
+    assert {protocol for _, protocol, _ in alone} == {"zero-shot", "retrieval", "calibration", "robustness"}
+    assert processes.run(whole_work, 2, str(tmp_path / "2")) == [alone] * 2
+    lines = [(tmp_path / name / "out/results.jsonl").read_bytes() for name in ("1", "2")]
+    assert lines[0] == lines[1]
+    for one, other in zip(*(read_records(tmp_path / name / "out") for name in ("1", "2")), strict=True):
+        for name, array in one.arrays.items():
+            np.testing.assert_array_equal(array, other.arrays[name])

@@ -60,6 +60,13 @@ class ClipBackbone(Backbone):
         image = torch.zeros(1, 3, size, size, device=self.encoder.device)
         return {"image_size": size, "gflops": _gflops(self.encoder.model.image_features, image), **provenance}
 
+    @cached_property
+    def vocabulary(self) -> str:
+        """The SHA-256 of its pieces of words and of how many it reads: what its text features depend on beside the weights."""
+        tokenizer = self.encoder.tokenizer
+        told = [] if tokenizer is None else [tokenizer.pieces(), tokenizer.context_length]
+        return hashlib.sha256(json.dumps(told).encode()).hexdigest()
+
     def features(self, images: Sequence[ImageLike]) -> tuple[np.ndarray, list[int], list[ImageError]]:
         return self.encoder.readable_image_features(images)
 

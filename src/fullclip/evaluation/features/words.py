@@ -47,16 +47,8 @@ def captions_of(
 def _path(cache: Path | None, backbone: ClipBackbone, words: list[Any]) -> Path | None:
     if cache is None:
         return None
-    mark = hashlib.sha256(json.dumps([words, backbone.fingerprint, _vocabulary(backbone)]).encode()).hexdigest()
+    mark = hashlib.sha256(json.dumps([words, backbone.fingerprint, backbone.vocabulary]).encode()).hexdigest()
     return cache / "words" / f"{mark[:32]}.npz"
-
-
-def _vocabulary(backbone: ClipBackbone) -> str:
-    """A model's pieces of words and how many it reads: what its text features depend on beside the weights."""
-    tokenizer = backbone.encoder.tokenizer
-    if tokenizer is None:
-        return ""
-    return hashlib.sha256(json.dumps([tokenizer.pieces(), tokenizer.context_length]).encode()).hexdigest()
 
 
 def _rows(
