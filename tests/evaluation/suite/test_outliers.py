@@ -88,7 +88,7 @@ def test_a_threshold_is_fitted_on_train_and_measured_on_test(record, colours):
     fitting = encoder.encode_images([example.image for example in colours.splits["train"].examples])
     for method, said in zip(METHODS, SAID, strict=True):
         detector = OutlierDetector(classifier, method).fit(fitting, false_positive_rate=RATE)
-        threshold = record.details["methods"][said]["threshold"]
+        threshold = record.details["thresholds"][said]
         assert threshold == pytest.approx(detector.threshold, rel=1e-3, abs=1e-6)
         inside, outside = np.split(record.arrays[method] > threshold, [60])
         assert values(record)[f"rejected of in at 5% ({said})"] == inside.mean()
@@ -102,7 +102,7 @@ def test_a_test_split_alone_is_halved(subject, colours):
     assert record.details["fitted_on"] == "every other image of the test split"
     for method, said in zip(METHODS, SAID, strict=True):
         scores = record.arrays[method][:60]
-        threshold = record.details["methods"][said]["threshold"]
+        threshold = record.details["thresholds"][said]
         fitted, fresh = scores[::2], scores[1::2]
         assert threshold == np.sort(fitted)[int(np.ceil(0.95 * 31)) - 1]
         (found,) = [result for result in record.results if result.metric == f"rejected of in at 5% ({said})"]
@@ -145,7 +145,7 @@ def test_what_a_record_averages_is_its_first_result(record):
 def test_too_few_pictures_have_no_threshold(subject):
     record = rejection(subject, inside=colour_task(3, 6), outside=strangers())
     assert [result.metric for result in record.results] == [f"{what} ({said})" for said in SAID for what in ("AUROC", "FPR@95")]
-    assert {told["threshold"] for told in record.details["methods"].values()} == {None}
+    assert set(record.details["thresholds"].values()) == {None}
 
 
 def test_unreadable_pictures_are_told_of(subject, colours, tmp_path):

@@ -61,7 +61,8 @@ def rejection(subject: Subject, *, inside: Task, outside: Task) -> Record:
             task.name: found.drops.report() for task, found in ((inside, own), (outside, strange)) if found.drops.counts
         }
         details = {
-            "methods": {one.said: one.details for one in told},
+            "methods": {one.said: one.histogram for one in told},
+            "thresholds": {one.said: one.threshold for one in told},
             "in": inside.name,
             "out": outside.name,
             "fitted_on": split or "every other image of the test split",
@@ -111,11 +112,12 @@ class _Parts:
 
 @dataclass(frozen=True, kw_only=True)
 class _Told:
-    """What one method says: the score of each picture of `inside`, then of `outside`."""
+    """What one method says: the score of each picture of `inside`, then of `outside`; the threshold that was fitted, if any."""
 
     said: str
     results: tuple[Result, ...]
-    details: Mapping[str, Any]
+    histogram: Mapping[str, Any]
+    threshold: float | None
     scores: Float[np.ndarray, " n"]
 
 
@@ -135,8 +137,13 @@ def _told(detector: OutlierDetector, parts: _Parts, name: str) -> _Told:
         ]
     edges = np.histogram_bin_edges(np.concatenate([ours, theirs]), bins=_NUM_BINS)
     counts = {side: np.histogram(part, edges)[0].tolist() for side, part in (("in", ours), ("out", theirs))}
-    details = {**counts, "edges": edges.tolist(), "threshold": threshold}
-    return _Told(said=said, results=tuple(results), details=details, scores=np.concatenate([ours, theirs]))
+    return _Told(
+        said=said,
+        results=tuple(results),
+        histogram={**counts, "edges": edges.tolist()},
+        threshold=threshold,
+        scores=np.concatenate([ours, theirs]),
+    )
 
 
 def _share(rejected: np.ndarray, name: str, metric: str) -> Result:
