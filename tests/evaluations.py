@@ -58,7 +58,9 @@ def classified(
     names = tuple((name,) for name in classes)
     asked = Task(name=task, kind="classification", metric=metric, splits={"test": Listed(examples(3, 1))}, classes=names)
     told = scored(asked, scores, found)
-    record = Record(task=task, protocol=protocol, results=told.results, details=told.details, arrays=told.arrays)
+    fitted = {"lambda": 1.0, "train": 500, "dim": 64, "validation": "the validation split", "converged": True}
+    details = told.details if protocol == "zero-shot" else {**told.details, **fitted}
+    record = Record(task=task, protocol=protocol, results=told.results, details=details, arrays=told.arrays)
     write_record(folder, record)
     return record
 
@@ -141,6 +143,7 @@ def rejected(folder: Path, inside: str, outside: str, area: float) -> None:
     results = (
         Result(task=task, metric="AUROC (energy)", value=area, interval=(area - 0.02, area + 0.02), n=180),
         Result(task=task, metric="FPR@95 (energy)", value=0.444, interval=(0.4, 0.5), n=180),
+        share(task, "rejected of out at 5% (energy)", 33, 90),
     )
     details = {"methods": {"energy": {**counts, "edges": edges.tolist()}}, "in": inside, "out": outside, "skipped": {}}
     write_record(folder, Record(task=task, protocol="rejection", results=results, details=details))

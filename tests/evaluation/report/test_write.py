@@ -178,6 +178,12 @@ def test_names_are_shown_as_they_are_and_run_nothing(report):
     assert title == "Evaluation of 4 models"
 
 
+def test_what_a_score_rejects_is_told(report):
+    row = next(line for line in report.markdown.splitlines() if line.startswith("| cifar10 vs shapes | clip & co"))
+    low, high = share("t", "m", 33, 90).interval
+    assert row.endswith(f"| energy | **80.0** (78.0 to 82.0) | 44.4 (40.0 to 50.0) | – | 36.7 ({between((low, high))}) | 180 |")
+
+
 def test_what_was_left_out_is_told(report):
     assert "| clip & co | cifar10 | zero-shot | 1 | no image | torn & \\<b\\>.jpg |" in report.markdown
     assert "pets, probe: not net.onnx and other.onnx." in report.markdown

@@ -71,6 +71,8 @@ class Duel:
         low, high = sorted(sign * end for end in one.interval)
         size = f"{points(abs(one.difference)).lstrip('+')} points ({_bare(low)} to {_bare(high)})"
         test = "the intervals of both taken together" if p is None else p_text(p)
+        if one.difference == 0:
+            return f"On {one.task} {self.first} and {self.second} are equal ({points(low)} to {points(high)}), {test}."
         if sure:
             return f"{better} is better than {other} on {one.task} by {size}, {test}."
         return f"On {one.task} {better} is ahead of {other} by {size}, which may be chance, {test}."

@@ -13,7 +13,7 @@ _SHIFT = ("reference", "shift", "classes", "reference_accuracy", "shift_accuracy
 # What figures and tables read of a record: one from another hand, or of another version, may lack it
 _DETAILS: Mapping[str, Sequence[str]] = {
     "zero-shot": ("classes", "kind"),
-    "probe": ("classes", "kind"),
+    "probe": ("classes", "kind", "lambda", "train", "dim", "validation"),
     "few-shot": ("shots", "seeds", "zero_shot", "zero_shot_interval", "full", "full_shots", "zero_shot_equals", "metric"),
     "calibration": ("temperature", "fitted_on", "reliability"),
     "robustness": _SHIFT,

@@ -25,8 +25,8 @@ def points(difference: float) -> str:
 
 
 def plain(value: float) -> str:
-    """Three significant digits, trailing zeros kept."""
-    return _signed(value, "#.3g").rstrip(".")
+    """Three significant digits, trailing zeros kept; whole numbers from a hundred on."""
+    return _signed(value, "#.3g" if abs(value) < 99.95 else ",.0f")
 
 
 def between(interval: tuple[float, float], *, signed: bool = False) -> str:
@@ -82,6 +82,6 @@ def listed(names: Iterable[str], *, most: int = 12) -> str:
 
 def _signed(value: float, form: str) -> str:
     text = format(value, form)
-    if float(text) == 0 and text.startswith("-"):
+    if text.startswith("-") and not text.strip("-0."):
         text = text.replace("-", "+" if form.startswith("+") else "", 1)
     return text.replace("-", "−") if "e" not in text else text

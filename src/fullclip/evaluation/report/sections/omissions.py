@@ -1,6 +1,6 @@
 """What is not in the numbers: images that were left out and why, sets that only some models were asked about."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from fullclip.evaluation.report.document import Block, Cell, Points, Section, Table, Text
@@ -28,7 +28,10 @@ def omissions(runs: Sequence[Run]) -> Section:
 def _skipped(run: Run) -> list[list[Cell]]:
     found: list[list[Cell]] = []
     for (protocol, task), record in sorted(run.records.items()):
-        by_task: Mapping[str, Any] = record.details.get("left_out") or {task: record.details.get("skipped") or {}}
+        told_of = record.details
+        by_task: dict[str, Any] = dict(told_of.get("left_out") or {task: told_of.get("skipped") or {}})
+        for name, part in (("left_out_of_train", f"{task}, train"), ("skipped_training", "training data")):
+            by_task[part] = told_of.get(name) or {}
         for name, reasons in by_task.items():
             for reason, told in reasons.items():
                 examples = listed(map(str, told["examples"]), most=3)

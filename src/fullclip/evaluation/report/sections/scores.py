@@ -4,9 +4,9 @@ from collections.abc import Sequence
 
 from fullclip.core.types import Result
 from fullclip.evaluation.report.combine import average
-from fullclip.evaluation.report.document import Block, Cell, Number, Section, Table, Text
+from fullclip.evaluation.report.document import Block, Cell, Folded, Number, Section, Table, Text
 from fullclip.evaluation.report.runs import Run, all_tasks, shared_tasks
-from fullclip.evaluation.report.wording import DASH, counts, number
+from fullclip.evaluation.report.wording import DASH, count, counts, number, plain
 
 _NOTE = "In %, with 95% intervals; n is the number of test images. The best of a row is bold."
 _INTRODUCTIONS = {
@@ -38,6 +38,8 @@ def scores(runs: Sequence[Run], protocol: str) -> Section | None:
     blocks: list[Block] = [Text(words), Table(columns=columns, rows=rows, note=_NOTE)]
     if len(shared) > 1:
         blocks.append(Text(_average_note(len(shared), len(tasks), len(own))))
+    if protocol == "probe":
+        blocks += _how_fitted(own)
     return Section(title=title, blocks=blocks)
 
 
@@ -48,16 +50,28 @@ def _average_note(shared: int, every: int, num_runs: int) -> str:
     )
 
 
+def _how_fitted(runs: Sequence[Run]) -> list[Block]:
+    """What the probes were fitted on, and which regularisation was chosen."""
+    rows: list[list[Cell]] = []
+    for run in runs:
+        for task, record in sorted(run.of("probe").items()):
+            told = record.details
+            numbers = [Number(value=plain(told["lambda"])), count(told["train"]), count(told["dim"])]
+            rows.append([task, run.name, *numbers, str(told["validation"]), "no" if told.get("converged") is False else "yes"])
+    columns = ["set", "model", "λ", "training images", "features", "λ was chosen on", "converged"]
+    return [Folded(summary="How each probe was fitted", blocks=[Table(columns=columns, rows=rows)])]
+
+
 def row(name: str, results: Sequence[Result | None], *, metric: str | None = None) -> list[Cell]:
     """Name, metric, a cell for each result, n; a result that is not there is a dash."""
     there = [result for result in results if result is not None]
-    best = max(result.value for result in there)
+    values = {result.value for result in there}
     cells: list[Cell] = []
     for result in results:
         if result is None:
             cells.append(Number(value=DASH))
         else:
-            cells.append(number(result, is_best=len(there) > 1 and result.value == best))
+            cells.append(number(result, is_best=len(values) > 1 and result.value == max(values)))
     told = ", ".join(dict.fromkeys(result.metric for result in there)) if metric is None else metric
     return [name, told, *cells, counts(result.n for result in there)]
 

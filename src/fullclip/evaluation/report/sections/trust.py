@@ -11,6 +11,12 @@ from fullclip.evaluation.report.wording import DASH, counts, number, percent, pl
 
 _MOST_HISTOGRAMS = 12
 _OPEN_RELIABILITIES = 2
+_REJECTED = {
+    "AUROC": "AUROC",
+    "FPR@95": "FPR@95",
+    "rejected of in at 5%": "own rejected",
+    "rejected of out at 5%": "strangers rejected",
+}
 
 
 def calibration(runs: Sequence[Run]) -> Section | None:
@@ -76,7 +82,8 @@ def rejection(runs: Sequence[Run]) -> Section | None:
     words = (
         "Pictures of one set, and pictures of another one whose classes are none of the first's. AUROC is the chance that a"
         " stranger has the higher score, 50% being chance; FPR@95 the share of strangers that are taken in where 95% of the"
-        " set's own pictures are."
+        " set's own pictures are. A threshold is fitted, on other pictures, so that 5% of the set's own are rejected: the last"
+        " two columns say how many it rejects."
     )
     rows: list[list[Cell]] = []
     titles: list[str] = []
@@ -89,13 +96,13 @@ def rejection(runs: Sequence[Run]) -> Section | None:
             found = {result.metric: result for result in record.results}
             best = max((one.value for metric, one in found.items() if metric.startswith("AUROC")), default=None)
             for method in record.details["methods"]:
-                auroc, fpr = found.get(f"AUROC ({method})"), found.get(f"FPR@95 ({method})")
-                shown = DASH if auroc is None else number(auroc, is_best=auroc.value == best)
-                rows.append([task, run.name, method, shown, _cell(fpr), counts([record.results[0].n])])
+                auroc, *others = (found.get(f"{metric} ({method})") for metric in _REJECTED)
+                shown = Number(value=DASH) if auroc is None else number(auroc, is_best=auroc.value == best)
+                rows.append([task, run.name, method, shown, *map(_cell, others), counts([record.results[0].n])])
             if len(pictures) < _MOST_HISTOGRAMS:
                 titles.append(f"Scores of {run.name}, {task}")
                 pictures.append([_histograms(run, task)])
-    columns = ["sets", "model", "score", "AUROC", "FPR@95", "n"]
+    columns = ["sets", "model", "score", *_REJECTED.values(), "n"]
     note = "In %, with 95% intervals; the best AUROC of a model on two sets is bold."
     blocks: list[Block] = [Text(words), Table(columns=columns, rows=rows, note=note)]
     blocks += fold_all_but(1, titles, pictures)
