@@ -16,7 +16,8 @@ from fullclip.evaluation.suite.records import Record, read_record, write_record
 from fullclip.evaluation.suite.subject import Subject
 from fullclip.evaluation.tasks.task import Example, Skipped, Task
 from fullclip.inference import Encoder
-from fullclip.zeroshot.classifier import ZeroShotClassifier
+from fullclip.zeroshot.classifier import ZeroShotClassifier, class_weights
+from fullclip.zeroshot.negatives import default_negatives
 from fullclip.zeroshot.outlier import METHODS, OutlierDetector
 from tasks import Listed, colour_task
 from tiny import tiny_encoder
@@ -80,6 +81,20 @@ def test_scores_are_the_detectors_own(record, colours):
     for method in METHODS:
         expected = OutlierDetector(classifier, method).scores(encoder.encode_images(images))
         np.testing.assert_allclose(record.arrays[method], expected, rtol=1e-3, atol=1e-6)
+
+
+def test_no_name_of_a_class_is_held_against_it(subject, colours):
+    words = default_negatives()
+    named = replace(colours, classes=(("red", words[3], words[5]), ("green",), ("blue",)))
+    encoder = tiny_encoder()
+    weights = class_weights(encoder, named.classes, named.templates)
+    classifier = ZeroShotClassifier(encoder, named.class_names, named.templates, weights=weights)
+    others = [word for word in words if word not in (words[3], words[5])]
+    images = [example.image for task in (named, strangers()) for example in task.splits["test"].examples]
+    expected = OutlierDetector(classifier, negatives=others).scores(encoder.encode_images(images))
+    found = rejection(subject, inside=named, outside=strangers()).arrays["negative_labels"]
+    np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-6)
+    assert not np.allclose(expected, OutlierDetector(classifier).scores(encoder.encode_images(images)), rtol=1e-5, atol=0)
 
 
 def test_a_threshold_is_fitted_on_train_and_measured_on_test(record, colours):

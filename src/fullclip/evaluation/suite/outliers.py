@@ -19,7 +19,7 @@ from fullclip.evaluation.suite.subject import Subject
 from fullclip.evaluation.suite.zero_shot import templates_of
 from fullclip.evaluation.tasks.task import Chosen, Task
 from fullclip.zeroshot.classifier import ZeroShotClassifier
-from fullclip.zeroshot.negatives import NEGATIVE_TEMPLATES, default_negatives
+from fullclip.zeroshot.negatives import NEGATIVE_TEMPLATES, default_negatives, other_than
 from fullclip.zeroshot.outlier import METHODS, OutlierDetector, conformal_threshold, fewest_pictures
 
 RATE = 0.05  # the false-positive rate that thresholds are fitted for
@@ -37,6 +37,7 @@ def rejection(subject: Subject, *, inside: Task, outside: Task) -> Record:
     call this together.
     """
     clip, name, words = subject.clip, f"{inside.name} vs {outside.name}", default_negatives()
+    strangers = other_than([own for names in inside.classes for own in names], words)  # than any name of a class
     weights = weights_of(inside.classes, templates_of(inside), clip, cache=subject.cache, world=subject.world)
     others = weights_of([(word,) for word in words], NEGATIVE_TEMPLATES, clip, cache=subject.cache, world=subject.world)
     own, strange = subject.features(inside), subject.features(outside)
@@ -51,12 +52,11 @@ def rejection(subject: Subject, *, inside: Task, outside: Task) -> Record:
             detector = OutlierDetector(
                 classifier,
                 method,
-                negatives=words if method == "negative_labels" else None,
-                negative_weights=others if method == "negative_labels" else None,
+                negatives=[words[place] for place in strangers],
+                negative_weights=others[strangers],
             )
             told.append(_told(detector, parts, name))
         keys = [f"{inside.name}/{key}" for key in own.keys] + [f"{outside.name}/{key}" for key in strange.keys]
-        strangers = np.arange(len(keys)) >= len(own)
         left_out = {
             task.name: found.drops.report() for task, found in ((inside, own), (outside, strange)) if found.drops.counts
         }
@@ -71,7 +71,7 @@ def rejection(subject: Subject, *, inside: Task, outside: Task) -> Record:
             "left_out": left_out,
         }
         arrays: dict[str, np.ndarray] = {method: one.scores for method, one in zip(METHODS, told, strict=True)}
-        values, _ = rank_auc(told[0].scores, strangers)
+        values, _ = rank_auc(told[0].scores, np.arange(len(keys)) >= len(own))
         return Record(
             task=name,
             protocol="rejection",
