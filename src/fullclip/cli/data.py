@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
+from fullclip.cli.decontaminate import decontaminate
 from fullclip.cli.output import Json, note, show_json, show_table
 
 app = typer.Typer(help="Make, inspect and verify shards of (image, text) pairs.", no_args_is_help=True, rich_markup_mode=None)
@@ -90,6 +91,9 @@ def verify(
         typer.echo(f"{found.num_pairs:,} pairs in {found.num_shards:,} shards, {found.num_bytes:,} bytes")
     if found.problems or drops.counts:
         raise typer.Exit(1)
+
+
+app.command("decontaminate")(decontaminate)
 
 
 def _cell(value: Any) -> str:
