@@ -1,4 +1,7 @@
-"""95% intervals: exact for shares of examples, by the bootstrap for everything else. The same input gives the same interval."""
+"""95% intervals: exact for shares of examples, by the bootstrap for means; the same input gives the same interval.
+
+Resampling sees no doubt where everything went right or wrong; there the exact interval of a share stands in for it.
+"""
 
 from collections.abc import Callable
 
@@ -37,9 +40,7 @@ def bootstrap_mean(values: Float[np.ndarray, " n"], *, level: float = LEVEL) -> 
 
 
 def mean_of_shares(values: Float[np.ndarray, " n"]) -> tuple[float, float]:
-    """The interval of a mean of values from 0 to 1. Where all are at one end, resampling knows no doubt: the exact interval of
-    a share stands in for it.
-    """
+    """The interval of a mean of values from 0 to 1."""
     return widened(bootstrap_mean(values), float(values.mean()), len(values))
 
 

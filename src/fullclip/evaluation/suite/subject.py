@@ -18,11 +18,14 @@ _VERSION = 1  # of what the protocols compute: a higher one measures again what 
 
 @dataclass(frozen=True, kw_only=True)
 class Subject:
-    """A backbone with the processes it runs on, and the folder where its features are kept (None: nowhere)."""
+    """A backbone with the processes it runs on, the folder where its features are kept (None: nowhere), and where probes of
+    them are fitted (None: the processor).
+    """
 
     backbone: Backbone
     cache: Path | None
     world: World
+    device: str | None = None
 
     @property
     def clip(self) -> ClipBackbone:
