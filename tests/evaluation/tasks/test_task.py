@@ -205,6 +205,19 @@ def test_files_are_hashed_again_only_where_they_may_have_changed(tree, hashed, m
     assert sorted(hashed) == ["1.png", "2.png"]  # its folder's, and not the dog's
 
 
+def test_what_is_kept_of_a_table_is_kept_by_folder_whatever_its_order(tree, monkeypatch, tmp_path):
+    now = time.time_ns()
+    monkeypatch.setattr(digests.time, "time_ns", lambda: now + 3600 * 10**9)
+    monkeypatch.setenv("FULLCLIP_CACHE", str(tmp_path / "cache"))
+    rows = [f"{side}/{i}.png,{side}" for i in range(20) for side in ("left", "right")]
+    pictures = {f"{side}/{i}.png": i for i in range(20) for side in ("left", "right")}
+    folder = tree({**pictures, "labels.csv": "\n".join(["image,label", *rows]), "task.toml": "labels = 'labels.csv'"})
+    first = digest(folder)
+    assert len([path for path in (tmp_path / "cache/digests").rglob("*") if path.is_file()]) == 2
+    shutil.rmtree(tmp_path / "cache")
+    assert digest(folder) == first
+
+
 def test_a_shard_is_hashed_once(tmp_path, hashed, monkeypatch, picture):
     now = time.time_ns()
     monkeypatch.setattr(digests.time, "time_ns", lambda: now + 3600 * 10**9)

@@ -39,8 +39,8 @@ def write(
     sink = webdataset.ShardWriter(str(folder / split / "%d.tar"), maxcount=per_shard, verbose=False)
     for number, sample in enumerate(samples):
         sink.write({"__key__": f"s{number:07d}", **sample})
+    (folder / split / "nshards.txt").write_text(f"{sink.shard}\n")
     sink.close()
-    (folder / split / "nshards.txt").write_text(f"{len(list((folder / split).glob('*.tar')))}\n")
     if words:
         (folder / "classnames.txt").write_text(words)
         (folder / "zeroshot_classification_templates.txt").write_text("a photo of a {c}.\nthe {c}\n")
@@ -163,8 +163,9 @@ def test_shards_beside_the_names_of_classes_and_shards_of_pairs(tmp_path, pictur
     pairs.mkdir()
     with webdataset.TarWriter(str(pairs / "x.tar")) as sink:
         sink.write({"__key__": "1", "png": picture(1), "json": {"captions": ["a dog"]}})
-    task = find_task(str(pairs))
-    assert (task.name, task.kind, [one.texts for one in examples(task.splits["test"])]) == ("pairs", "retrieval", [("a dog",)])
+    for place, name in ((pairs, "pairs"), (pairs / "x.tar", "x")):
+        task = find_task(str(place))
+        assert (task.name, task.kind, [one.texts for one in examples(task.splits["test"])]) == (name, "retrieval", [("a dog",)])
 
 
 def test_samples_that_cannot_be_used_are_counted(tmp_path, picture):

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from fullclip.core.storage import atomic_file, cache_folder, sha256
+from fullclip.core.storage import cache_folder, sha256
 
 _MISSING = "missing"
 _SETTLED = 2 * 10**9  # nanoseconds: a file that is written twice within one tick of its clock looks unchanged
@@ -45,8 +45,8 @@ def _digest(paths: Sequence[Path]) -> str:
     digest = hashlib.sha256(" ".join(contents).encode()).hexdigest()
     if newest < now - _SETTLED:
         try:
-            with atomic_file(kept, "w") as file:
-                file.write(digest)
+            kept.parent.mkdir(parents=True, exist_ok=True)
+            kept.write_text(digest, encoding="ascii")  # one that is torn is no digest, and passed over
         except OSError:  # a cache that cannot be written costs another look next time
             pass
     return digest

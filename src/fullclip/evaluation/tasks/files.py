@@ -96,9 +96,10 @@ class FileSplit(Split):
         return self._digest
 
     def _groups(self) -> Iterator[list[Path]]:
-        """The files in stretches of one folder, so that a new file in one does not have all read again."""
-        for _, group in groupby((file.path for file in self._files), key=lambda path: path.parent):
-            while part := list(islice(group, _MOST_OF_A_DIGEST)):
+        """The files folder by folder, so that a new file in one does not have all read again."""
+        ordered = sorted(self._files, key=lambda file: file.key)
+        for _, group in groupby(ordered, key=lambda file: file.key.rpartition("/")[0]):
+            while part := [file.path for file in islice(group, _MOST_OF_A_DIGEST)]:
                 yield part
 
 

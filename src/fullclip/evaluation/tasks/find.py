@@ -54,8 +54,8 @@ def datasets_folder() -> Path:
 
 
 def find_task(name: str, *, root: Path | None = None) -> Task:
-    """The task in a folder or store, or the known set of that name below `root`. ValueError says how to bring one that is not
-    here, or what is wrong with it.
+    """The task in a folder or store, or the known set of that name below `root`; a single .tar shard is one of pairs.
+    ValueError says how to bring one that is not here, or what is wrong with it.
     """
     if name in DATASETS:
         return _known(name, root or datasets_folder())
@@ -64,6 +64,8 @@ def find_task(name: str, *, root: Path | None = None) -> Task:
         own = path.rpartition("/")[2] if is_remote(name) else Path(name).resolve().name
         return with_imagenets_names(_in_folder(path, own))
     if Path(name).is_file():
+        if name.endswith(".tar"):
+            return read_pairs([name], name=Path(name).stem)
         raise ValueError(
             f"{name} is a file; a task is a folder (unpack an archive first), or a name of `fullclip evaluate --list`"
         )
