@@ -6,7 +6,7 @@ from scipy.special import expit, logit
 
 from evaluations import begin, shifted
 from fullclip.evaluation.report.runs import read_runs
-from fullclip.evaluation.report.sections.shifted import adapting, robustness
+from fullclip.evaluation.report.sections.shifted import adapting, robustness, table
 from fullclip.evaluation.report.shifts import AVERAGE, shifts_of
 from fullclip.evaluation.statistics.robustness import Accuracies
 
@@ -43,6 +43,7 @@ def test_the_line_is_numpys_and_robustness_is_what_is_above_it(folders):
     robust = by_name["art"].robust["zero-shot", "clip"]
     assert robust.effective == pytest.approx(0.6 - expit(slope * logit(0.65) + intercept))
     assert robust.relative == pytest.approx(0.6 - NETS["net"][1])
+    assert table(found["photos"]).columns[5:8] == ["expected", "effective", "relative"]
     assert by_name["art"].robust["adapted", "clip"].relative == pytest.approx(0.5 - NETS["net"][1])
     low, high = robust.effective_interval
     assert low < robust.effective < high
@@ -81,6 +82,7 @@ def test_without_three_models_there_is_no_line_and_the_report_says_so(folders):
     assert any(
         "no effective robustness: it takes three models" in block.text for block in section.blocks if hasattr(block, "text")
     )
+    assert table(found["photos"]).columns == ["shift", "model", "kind", "photos", "under shift", "n"]
     assert adapting(runs, found["photos"]) is not None
 
 

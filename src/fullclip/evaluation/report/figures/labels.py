@@ -9,18 +9,28 @@ _SIDES = ((1, 0, "left", "center"), (-1, 0, "right", "center"), (0, 1, "center",
 _GAP, _SIZE, _MARK = 8.0, 7.5, 5.0  # points
 
 
-def label_points(axes: Any, xs: Sequence[float], ys: Sequence[float], names: Sequence[str]) -> int:
-    """Write the names; how many had room. Limits of the axes are to be set before."""
+def label_points(
+    axes: Any,
+    xs: Sequence[float],
+    ys: Sequence[float],
+    names: Sequence[str],
+    *,
+    avoid: Sequence[tuple[float, float]] = (),
+) -> int:
+    """Write the names of the points; how many had room. `avoid` are more points that no name may cover. Limits of the axes are
+    to be set before.
+    """
     figure = axes.figure
     figure.draw_without_rendering()  # the layout decides where points lie
     scale = figure.dpi / 72
-    places = axes.transData.transform(np.column_stack([xs, ys])) if len(names) else []
+    every = [*zip(xs, ys, strict=True), *avoid]
+    places = axes.transData.transform(np.array(every, dtype=np.float64)) if every else []
     found = [(float(x), float(y)) for x, y in places]
     frame = axes.get_window_extent()
     half = _MARK * scale
     taken = [(x - half, y - half, x + half, y + half) for x, y in found]
     written = 0
-    for (x, y), name, own in zip(found, names, list(taken), strict=True):
+    for (x, y), name, own in zip(found[: len(names)], names, taken[: len(names)], strict=True):
         width, height = 0.62 * _SIZE * len(name) * scale, 1.1 * _SIZE * scale
         for right, up, horizontal, vertical in _SIDES:
             box = _box(x + right * _GAP * scale, y + up * _GAP * scale, width, height, horizontal, vertical)

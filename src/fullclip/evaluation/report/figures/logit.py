@@ -81,7 +81,10 @@ def _plane(axes: Any, plane: Plane, reference: str, *, named: bool) -> None:
         stars = {spot.name for spot in plane.spots if spot.kind == "zero-shot"}
         own = [spot for spot in plane.spots if spot.place is not None and (spot.kind == "zero-shot" or spot.name not in stars)]
         where = [(_logit(spot.reference), _logit(spot.shift)) for spot in own]
-        label_points(axes, [x for x, _ in where], [y for _, y in where], [spot.name for spot in own])
+        avoid = [(_logit(spot.reference), _logit(spot.shift)) for spot in plane.spots if spot not in own]
+        for (x, y), (to_x, to_y) in _moves(plane.spots):
+            avoid += [(x + part * (to_x - x), y + part * (to_y - y)) for part in (0.25, 0.5, 0.75)]
+        label_points(axes, [x for x, _ in where], [y for _, y in where], [spot.name for spot in own], avoid=avoid)
 
 
 def _spot(axes: Any, spot: Spot) -> None:
@@ -96,14 +99,16 @@ def _spot(axes: Any, spot: Spot) -> None:
 
 
 def _arrows(axes: Any, spots: Sequence[Spot]) -> None:
-    """From a model's zero-shot point to its adapted one."""
+    for start, end in _moves(spots):
+        style = {"arrowstyle": "->", "color": INK, "linewidth": 1, "shrinkA": 6, "shrinkB": 5}
+        axes.annotate("", end, xytext=start, arrowprops=style)
+
+
+def _moves(spots: Sequence[Spot]) -> list[tuple[tuple[float, float], tuple[float, float]]]:
+    """From each model's zero-shot point to its adapted one, where it has both."""
     adapted = {spot.name: spot for spot in spots if spot.kind == "adapted"}
-    for spot in spots:
-        if spot.kind == "zero-shot" and spot.name in adapted:
-            to = adapted[spot.name]
-            start, end = (_logit(spot.reference), _logit(spot.shift)), (_logit(to.reference), _logit(to.shift))
-            style = {"arrowstyle": "->", "color": INK, "linewidth": 1, "shrinkA": 6, "shrinkB": 5}
-            axes.annotate("", end, xytext=start, arrowprops=style)
+    both = [(spot, adapted[spot.name]) for spot in spots if spot.kind == "zero-shot" and spot.name in adapted]
+    return [((_logit(a.reference), _logit(a.shift)), (_logit(b.reference), _logit(b.shift))) for a, b in both]
 
 
 def _limits(shares: Sequence[float]) -> tuple[float, float]:

@@ -13,6 +13,7 @@ from fullclip.evaluation.report.shifts import ADAPTED, AVERAGE, ZERO_SHOT, Entry
 from fullclip.evaluation.report.wording import DASH, between, counts, listed, percent, points
 
 _KINDS = {"zero-shot": "zero-shot", "adapted": "adapted", "baseline": "baseline", "published": "published"}
+_OF_A_LINE = ("expected", "effective", "relative")
 _NO_LINE = (
     "There is no line, and so no effective robustness: it takes three models that were trained on the reference's own kind of"
     " data. Give their evaluations with --baseline, or published accuracies with --line models.csv."
@@ -111,7 +112,11 @@ def table(shifts: Sequence[Shift]) -> Table:
     rows: list[list[Cell]] = []
     for shift in shifts:
         rows += [[shift.name, entry.accuracies.model, _KINDS[entry.kind], *_numbers(shift, entry)] for entry in shift.measured]
-    columns = ["shift", "model", "kind", shifts[0].reference, "under shift", "expected", "effective", "relative", "n"]
+    columns = ["shift", "model", "kind", shifts[0].reference, "under shift", *_OF_A_LINE, "n"]
+    if all(shift.line is None for shift in shifts):  # three columns of dashes
+        rows = [[*row[:5], row[-1]] for row in rows]
+        note = f"Accuracies in %. {shifts[0].reference}: on the classes that the shift has. n: images of the shift / of it."
+        return Table(columns=[*columns[:5], "n"], rows=rows, note=note)
     note = (
         f"Accuracies in %, robustness in points with 95% intervals. {shifts[0].reference}: on the classes that the shift has."
         " Adapted: by a probe on it. Expected: by the line. n: images of the shift / of the reference."
