@@ -1,6 +1,6 @@
 """From which similarity on a picture counts as the same: one number for each set, where the paper's authors chose by looking.
 
-For photographs `DEFAULT` is right: of 57 million pairs of different pictures two were above it, of copies (recompressed,
+For photographs `DEFAULT` is right: of 57 million pairs of different pictures at most two are above it, of copies (recompressed,
 resized, mirrored, cropped by up to a fifth on each side) one in a hundred is below. In a set whose pictures all look alike
 (digits, x-rays, fields from above) other pictures come as near, and the set itself says how near: the similarity of each of
 its pictures to the nearest *other* one. Their bulk is carried on to what one picture in 10,000 would reach, were the
