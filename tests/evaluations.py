@@ -154,5 +154,6 @@ def retrieved(folder: Path, task: str, hits: Sequence[Sequence[int]]) -> None:
     values = np.array([float(hit) for own in hits for hit in own])
     keys = [f"image {i} {place}" for place, i in enumerate(i for i, own in enumerate(hits) for _ in own)]
     result = share(task, "text-to-image recall@1", int(values.sum()), len(values))
-    record = Record(task=task, protocol="retrieval", results=(result,), arrays={"keys": np.array(keys), "values": values})
+    arrays = {"keys": np.array(keys), "values": values, "groups": np.array([key.rsplit(" ", 1)[0] for key in keys])}
+    record = Record(task=task, protocol="retrieval", results=(result,), arrays=arrays)
     write_record(folder, record)

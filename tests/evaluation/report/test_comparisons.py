@@ -7,8 +7,9 @@ import pytest
 from scipy.stats import binomtest
 
 from evaluations import begin, classified, retrieved
-from fullclip.evaluation.report.comparisons import UNPAIRED, compare_records, duel, duels, pairs_of
+from fullclip.evaluation.report.comparisons import compare_records, duel, duels, pairs_of
 from fullclip.evaluation.report.runs import read_runs
+from fullclip.evaluation.statistics.paired import compare
 from fullclip.evaluation.suite.records import write_record
 
 SETS = {"one": (0.3, 0.8), "two": (0.5, 0.52), "three": (0.9, 0.4), "four": (0.2, 0.6)}
@@ -69,18 +70,16 @@ def test_the_winner_is_named_first(runs):
     assert backwards.wins_of_second.startswith("A is better than B on 1 of 4 sets")
 
 
-def test_area_under_the_curve_has_no_paired_test_but_both_intervals(tmp_path):
+def test_an_area_under_the_curve_is_compared_by_the_paired_test_of_statistics(tmp_path):
     for place, name in enumerate(("A", "B")):
         classified(
             begin(tmp_path / name, name), "memes", 0.4 + 0.4 * place, classes=("no", "yes"), metric="roc_auc", seed=place
         )
     runs = read_runs([tmp_path / "A", tmp_path / "B"])
     (found,) = duels(runs)
-    one, other = (run.result("zero-shot", "memes") for run in runs)
-    assert found.p_values == (None,)
-    assert found.comparisons[0].test == UNPAIRED
-    assert found.comparisons[0].difference == pytest.approx(other.value - one.value)
-    assert found.is_beyond_chance == (one.interval[1] < other.interval[0],)
+    one, other = (run.records["zero-shot", "memes"] for run in runs)
+    assert found.comparisons == (compare(one.arrays, other.arrays, task="memes", metric="roc_auc"),)
+    assert found.comparisons[0].difference == pytest.approx(other.results[0].value - one.results[0].value)
 
 
 def test_captions_of_one_image_are_one_case(tmp_path):
@@ -88,8 +87,8 @@ def test_captions_of_one_image_are_one_case(tmp_path):
     for name, own in hits.items():
         retrieved(begin(tmp_path / name, name), "pairs", own)
     (found,) = duels(read_runs([tmp_path / "A", tmp_path / "B"]))
-    assert found.comparisons[0].n == 3
-    assert found.comparisons[0].difference == pytest.approx(np.mean([[2 / 3], [1 / 3], [1 / 3]]))
+    assert found.comparisons[0].difference == pytest.approx(4 / 9)
+    assert found.comparisons[0].test == "paired bootstrap"  # McNemar's takes captions for independent
 
 
 def test_other_metrics_and_other_images_are_said_not_compared(tmp_path, runs):

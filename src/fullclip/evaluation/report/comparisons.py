@@ -1,11 +1,10 @@
 """Paired tests between the records of two runs, task by task, and wins, counted as the paper does."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
-from fullclip.evaluation.report.combine import difference
 from fullclip.evaluation.report.runs import Run, all_tasks
 from fullclip.evaluation.report.wording import p_text, points
 from fullclip.evaluation.statistics.paired import Comparison, compare, holm
@@ -13,32 +12,26 @@ from fullclip.evaluation.suite.records import Record
 
 PROTOCOLS = ("zero-shot", "probe", "retrieval")
 _MOST_FOR_EVERY_TWO = 4
-# Their examples' values are no mean of independent cases, so no paired test here is one of them.
-_NOT_A_MEAN = ("map_11_point", "roc_auc")
-UNPAIRED = "two intervals"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Duel:
     """Two contestants on the tasks that both were asked, the second measured against the first.
 
-    Where a test is paired, `p_values` has its p-value after Holm's correction over the duel's tasks; else None.
+    `p_values` are after Holm's correction over the duel's tasks; `failed` says what could not be compared, and why.
     """
 
     first: str
     second: str
     protocol: str
     comparisons: tuple[Comparison, ...]
-    p_values: tuple[float | None, ...]
+    p_values: tuple[float, ...]
     failed: tuple[str, ...] = ()
 
     @property
     def is_beyond_chance(self) -> tuple[bool, ...]:
-        """Of each task: does the paired test say so, or where there is none, the interval?"""
-        return tuple(
-            p < 0.05 if p is not None else not one.interval[0] <= 0 <= one.interval[1]
-            for one, p in zip(self.comparisons, self.p_values, strict=True)
-        )
+        """Of each task: does the test say so?"""
+        return tuple(p < 0.05 for p in self.p_values)
 
     @property
     def wins_of_second(self) -> str:
@@ -65,12 +58,12 @@ class Duel:
         ordered = sorted(told, key=lambda each: -abs(each[0].difference))
         return [self._sentence(one, p, sure) for one, p, sure in ordered]
 
-    def _sentence(self, one: Comparison, p: float | None, sure: bool) -> str:
+    def _sentence(self, one: Comparison, p: float, sure: bool) -> str:
         better, other = (self.second, self.first) if one.difference > 0 else (self.first, self.second)
         sign = 1 if one.difference > 0 else -1
         low, high = sorted(sign * end for end in one.interval)
         size = f"{points(abs(one.difference)).lstrip('+')} points ({_bare(low)} to {_bare(high)})"
-        test = "the intervals of both taken together" if p is None else p_text(p)
+        test = p_text(p)
         if one.difference == 0:
             return f"On {one.task} {self.first} and {self.second} are equal ({points(low)} to {points(high)}), {test}."
         if sure:
@@ -113,49 +106,24 @@ def duel(first: Run, second: Run, *, protocols: tuple[str, str], names: tuple[st
             failed.append(str(error))
     if not comparisons and not failed:
         return None
-    tested = [place for place, each in enumerate(comparisons) if each.test != UNPAIRED]
-    corrected = dict(zip(tested, holm([comparisons[place].p_value for place in tested]), strict=True))
     return Duel(
         first=names[0] if names else first.name,
         second=names[1] if names else second.name,
         protocol=protocols[1],
         comparisons=tuple(comparisons),
-        p_values=tuple(corrected.get(place) for place in range(len(comparisons))),
+        p_values=tuple(holm([each.p_value for each in comparisons])),
         failed=tuple(failed),
     )
 
 
 def compare_records(first: Record, second: Record) -> Comparison:
-    """The paired test of two records' own metrics; for one that is no mean over examples the two intervals alone, without a
-    p-value. ValueError where the two are of different metrics, or of no common example.
+    """The paired test of two records' own metrics. ValueError where the two are of different metrics, of no common example, or
+    lack what the test needs.
     """
-    mine, theirs = first.results[0], second.results[0]
-    if mine.metric != theirs.metric:
-        raise ValueError(f"{first.task}: one run has {mine.metric}, the other {theirs.metric}; measure one of them again")
-    if mine.metric in _NOT_A_MEAN or "keys" not in first.arrays or "keys" not in second.arrays:
-        value, interval = difference(mine, theirs)
-        return Comparison(
-            task=first.task,
-            metric=mine.metric,
-            first=mine.value,
-            second=theirs.value,
-            difference=value,
-            interval=interval,
-            p_value=float("nan"),
-            n=min(mine.n, theirs.n),
-            test=UNPAIRED,
-        )
-    if first.protocol == "retrieval":
-        return compare(_by_image(first), _by_image(second), task=first.task, metric=f"{mine.metric}, by image")
-    found = compare(first.arrays, second.arrays, task=first.task, metric=mine.metric)
+    mine, theirs = first.results[0].metric, second.results[0].metric
+    if mine != theirs:
+        raise ValueError(f"{first.task}: one run has {mine}, the other {theirs}; measure one of them again")
+    found = compare(first.arrays, second.arrays, task=first.task, metric=mine)
     if found.num_alone:
         return replace(found, test=f"{found.test}; {found.num_alone:,} examples that only one has are left out")
     return found
-
-
-def _by_image(record: Record) -> Mapping[str, np.ndarray]:
-    """An image's captions are not independent of each other: the mean of their values, image by image."""
-    images = np.array([str(key).rsplit(" ", 1)[0] for key in record.arrays["keys"]])
-    names, places = np.unique(images, return_inverse=True)
-    means = np.bincount(places, weights=record.arrays["values"]) / np.bincount(places)
-    return {"keys": names, "values": means}

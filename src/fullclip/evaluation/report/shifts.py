@@ -18,10 +18,14 @@ ZERO_SHOT, ADAPTED = "robustness", "adapted-robustness"
 class Entry:
     """A model's accuracies on one shift, or on the average of several. `kind` is "zero-shot", "adapted" (a probe that was
     fitted on the reference), "baseline" or "published"; `place` gives the colour, None for the published.
+    `num_shift` and `num_reference` are numbers of images: of an average those of all its shifts, and the most that one of them
+    has of the reference.
     """
 
     accuracies: Accuracies
     kind: str
+    num_shift: int
+    num_reference: int
     place: int | None = None
 
     @property
@@ -69,7 +73,7 @@ def shifts_of(runs: Sequence[Run], published: Mapping[str, Sequence[Accuracies]]
         )
     for shifts in found.values():
         for name, entries in shifts.items():
-            entries += [Entry(accuracies=one, kind="published") for one in published.get(name, ())]
+            entries += [_of(one, "published") for one in published.get(name, ())]
     told = {}
     for reference, shifts in sorted(found.items()):
         each = [_shift(name, reference, entries) for name, entries in sorted(shifts.items())]
@@ -87,7 +91,11 @@ def _entry(run: Run, record: Record) -> Entry:
         shift_n=on_shift.n,
     )
     kind = "baseline" if run.is_baseline else "zero-shot" if record.protocol == ZERO_SHOT else "adapted"
-    return Entry(accuracies=accuracies, kind=kind, place=run.place)
+    return _of(accuracies, kind, place=run.place)
+
+
+def _of(one: Accuracies, kind: str, *, place: int | None = None) -> Entry:
+    return Entry(accuracies=one, kind=kind, num_shift=one.shift_n, num_reference=one.reference_n, place=place)
 
 
 def _average(reference: str, shifts: Mapping[str, Sequence[Entry]]) -> list[Shift]:
@@ -104,8 +112,15 @@ def _average(reference: str, shifts: Mapping[str, Sequence[Entry]]) -> list[Shif
     entries = []
     for (kind, _), own in by_model.items():
         if set(parts) <= set(own):
-            mean = average([own[name].accuracies for name in parts])
-            entries.append(Entry(accuracies=mean, kind=kind, place=own[parts[0]].place))
+            of_all = [own[name] for name in parts]
+            entry = Entry(
+                accuracies=average([one.accuracies for one in of_all]),
+                kind=kind,
+                num_shift=sum(one.num_shift for one in of_all),
+                num_reference=max(one.num_reference for one in of_all),
+                place=of_all[0].place,
+            )
+            entries.append(entry)
     return [_shift(AVERAGE, reference, entries, parts=tuple(parts))]
 
 

@@ -1,6 +1,5 @@
 """Numbers as people read them: percent with one decimal, points with a sign, p-values."""
 
-import math
 from collections.abc import Iterable
 
 from fullclip.core.types import Result
@@ -56,13 +55,12 @@ def counts(numbers: Iterable[int]) -> Number:
 
 def p_text(p_value: float) -> str:
     """'p = 0.012', 'p < 0.001'"""
-    return f"p\N{NO-BREAK SPACE}{DASH if math.isnan(p_value) else p_short(p_value)}"
+    return f"p\N{NO-BREAK SPACE}{p_short(p_value)}"
 
 
-def p_cell(p_value: float | None) -> Number:
-    """A p-value, or a dash where there was no test."""
-    text = DASH if p_value is None else p_short(p_value).removeprefix("=\N{NO-BREAK SPACE}")
-    return Number(value=text)
+def p_cell(p_value: float) -> Number:
+    """A p-value in a table."""
+    return Number(value=p_short(p_value).removeprefix("=\N{NO-BREAK SPACE}"))
 
 
 def p_short(p_value: float) -> str:

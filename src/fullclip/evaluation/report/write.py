@@ -107,7 +107,7 @@ def _lines(runs: Sequence[Run], found: Sequence[Duel], shifts: Mapping[str, Sequ
     ]
     for duel in found:
         for one, p_value in zip(duel.comparisons, duel.p_values, strict=True):
-            told = {**to_dict(one), "p_value": None if p_value is None else one.p_value, "p_holm": p_value}
+            told = {**to_dict(one), "p_holm": p_value}
             lines.append({"model": duel.second, "against": duel.first, "protocol": duel.protocol, **told})
     for shift in (shift for of_one in shifts.values() for shift in of_one):
         for (kind, model), robust in shift.robust.items():

@@ -2,17 +2,16 @@
 
 from collections.abc import Sequence
 
-from fullclip.evaluation.report.comparisons import UNPAIRED, Duel, duel
+from fullclip.evaluation.report.comparisons import Duel, duel
 from fullclip.evaluation.report.document import Block, Cell, Number, Picture, Points, Section, Table, Text, fold_all_but
 from fullclip.evaluation.report.figures.bars import Bar, differences
 from fullclip.evaluation.report.runs import Run
-from fullclip.evaluation.report.wording import between, count, listed, p_cell, percent, points
+from fullclip.evaluation.report.wording import between, count, p_cell, percent, points
 
 _HOLM = (
     "Both models were asked about the same images, so the tests are paired: McNemar's exact test where an answer is right or"
     " wrong, the paired bootstrap elsewhere. p-values are corrected by Holm's method for the number of sets of their table."
-    " “Beyond chance” is p < 0.05 after the correction; a metric that is no mean over images (VOC's average precision, ROC AUC)"
-    " has no paired test here, and its two intervals are taken together."
+    " “Beyond chance” is p < 0.05 after the correction."
 )
 _MOST_SENTENCES = 6  # the largest differences; the table has all
 _NAMES = {"zero-shot": "zero-shot", "probe": "linear probe", "retrieval": "retrieval, recall@1"}
@@ -79,10 +78,7 @@ def _against(baseline: Run, run: Run) -> Duel | None:
 
 
 def _told_apart(each: Duel) -> list[Block]:
-    unpaired = [one.task for one in each.comparisons if one.test.startswith(UNPAIRED)]
     told: list[Block] = [_table(each)]
-    if unpaired:
-        told.append(Text(f"Two intervals taken together, no paired test: {listed(unpaired)}."))
     if each.failed:
         told.append(Text(f"Not compared: {'; '.join(each.failed)}."))
     return told

@@ -11,6 +11,7 @@ from fullclip.evaluation.report.figures.logit import Plane, Spot, planes
 from fullclip.evaluation.report.runs import Run
 from fullclip.evaluation.report.shifts import ADAPTED, AVERAGE, ZERO_SHOT, Entry, Shift
 from fullclip.evaluation.report.wording import DASH, between, counts, listed, percent, points
+from fullclip.evaluation.suite.records import Record
 
 _KINDS = {"zero-shot": "zero-shot", "adapted": "adapted", "baseline": "baseline", "published": "published"}
 _OF_A_LINE = ("expected", "effective", "relative")
@@ -119,7 +120,8 @@ def table(shifts: Sequence[Shift]) -> Table:
         return Table(columns=[*columns[:5], "n"], rows=rows, note=note)
     note = (
         f"Accuracies in %, robustness in points with 95% intervals. {shifts[0].reference}: on the classes that the shift has."
-        " Adapted: by a probe on it. Expected: by the line. n: images of the shift / of the reference."
+        " Adapted: by a probe on it. Expected: by the line."
+        " n: images of the shift / of the reference; of the average those of all shifts / the most of the reference."
     )
     return Table(columns=columns, rows=rows, note=note)
 
@@ -135,7 +137,7 @@ def _numbers(shift: Shift, entry: Entry) -> list[Cell]:
         effective = Number(value=points(found.effective), interval=between(found.effective_interval, signed=True))
         if found.relative is not None and found.relative_interval is not None:
             relative = Number(value=points(found.relative), interval=between(found.relative_interval, signed=True))
-    numbers = counts([one.shift_n, one.reference_n]) if one.shift_n != one.reference_n else counts([one.shift_n])
+    numbers = counts([entry.num_shift, entry.num_reference])
     return [Number(value=percent(one.reference)), Number(value=percent(one.shift)), expected, effective, relative, numbers]
 
 
@@ -177,8 +179,7 @@ def _changes(run: Run, reference: str) -> Picture:
     bars = []
     for task in _tasks(run, reference):
         before, after = run.records[ZERO_SHOT, task], run.records[ADAPTED, task]
-        found = compare_records(before, after)
-        bars.append(_bar(task, found.difference, found.interval))
+        bars.append(_bar(task, *_change(before, after)))
         value, interval = difference(before.results[1], after.results[1])
         bars.append(_bar(f"{reference}, {task}'s classes", value, interval))
     told = "; ".join(f"{bar.name} {points(bar.value)}" for bar in bars)
@@ -190,6 +191,15 @@ def _changes(run: Run, reference: str) -> Picture:
         ),
         alt=f"Bar chart of changes in points: {told}.",
     )
+
+
+def _change(before: Record, after: Record) -> tuple[float, tuple[float, float]]:
+    """Of accuracy on the shift, paired; by the two intervals where the two were not of the same images."""
+    try:
+        found = compare_records(before, after)
+    except ValueError:
+        return difference(before.results[0], after.results[0])
+    return found.difference, found.interval
 
 
 def _bar(name: str, value: float, interval: tuple[float, float]) -> Bar:
