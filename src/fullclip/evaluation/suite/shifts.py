@@ -1,6 +1,7 @@
 """Natural distribution shifts: a model on a reference set's classes that a shift has, and on the shift (section 3.3)."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -8,9 +9,10 @@ from jaxtyping import Float
 
 from fullclip.core.config import nearest
 from fullclip.core.distributed import on_leader
-from fullclip.core.types import Result
+from fullclip.evaluation.features.extract import Extracted
 from fullclip.evaluation.statistics.metrics import Measured, accuracy
 from fullclip.evaluation.statistics.video import mean_pm0_pm10
+from fullclip.evaluation.suite.probing import fitted, training
 from fullclip.evaluation.suite.records import Record
 from fullclip.evaluation.suite.scoring import skipped
 from fullclip.evaluation.suite.subject import Subject
@@ -73,40 +75,77 @@ def robustness(subject: Subject, *, shift: Task, reference: Task, classes: tuple
     """
     on_shift, shift_logits = zero_shot_logits(subject, shift)
     on_reference, reference_logits = zero_shot_logits(subject, reference)
+    pair = Pair(shift=shift, reference=reference, classes=classes, on_shift=on_shift, on_reference=on_reference)
+    return on_leader(lambda: pair.record("robustness", shift_logits[:, pair.there], reference_logits), subject.world)
+
+
+def adapted_robustness(subject: Subject, *, shift: Task, reference: Task, classes: tuple[tuple[int, ...], ...]) -> Record:
+    """The same of a linear probe (appendix A.3) that is fitted on the reference's train split, and knows nothing of the shift:
+    what supervised adaptation to a data set does to accuracy on others (Figure 14).
+    """
+    given = training(subject, reference)
+    on_shift, on_reference = subject.features(shift), subject.features(reference)
+    pair = Pair(shift=shift, reference=reference, classes=classes, on_shift=on_shift, on_reference=on_reference)
 
     def answer() -> Record:
-        there = [number for number, own in enumerate(classes) if own]  # a class that the reference has not is no answer
-        kept = np.isin(on_shift.classes, there)
-        labels = np.searchsorted(there, on_shift.classes[kept])
-        meta = [on_shift.meta[place] for place in np.flatnonzero(kept)]
-        owner = {number: place for place, own in enumerate(there) for number in classes[own]}
-        if not kept.any():
-            raise ValueError(f"{shift.name}: no image is of a class that {reference.name} has")
-        same = np.array([label in owner for label in on_reference.classes.tolist()])
-        if not same.any():
-            raise ValueError(f"{reference.name}: no image is of a class that {shift.name} has")
-        found = _measured(shift, shift_logits[kept][:, there], labels, meta)
-        theirs = np.array([owner[label] for label in on_reference.classes[same].tolist()])
-        scores = subset_scores(reference_logits[same], [classes[own] for own in there])
-        before = accuracy(scores, theirs, task=shift.name).result
-        named = Result(
-            task=shift.name, metric=f"accuracy on {reference.name}", value=before.value, interval=before.interval, n=before.n
-        )
-        details = {
-            "reference": reference.name,
-            "shift": shift.name,
-            "classes": len(there),
-            "reference_accuracy": before.value,
-            "shift_accuracy": found.result.value,
-            "reference_skipped": on_reference.drops.report(),
-            "skipped": skipped(shift, on_shift.at(np.flatnonzero(kept))),
-            "other_classes": int((~kept).sum()),
-        }
-        keys = np.array(on_shift.keys)[kept]
-        arrays = {"keys": keys if found.places is None else keys[found.places], "values": found.values}
-        return Record(task=shift.name, protocol="robustness", results=(found.result, named), details=details, arrays=arrays)
+        probe = fitted(reference, given, subject).probe
+        scores = [probe.scores(found.features) for found in (on_shift, on_reference)]
+        return pair.record("adapted-robustness", subset_scores(scores[0], pair.groups), scores[1])
 
     return on_leader(answer, subject.world)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pair:
+    """A shift and its reference with the images of both; `classes` holds, for each class of the shift, the reference's."""
+
+    shift: Task
+    reference: Task
+    classes: tuple[tuple[int, ...], ...]
+    on_shift: Extracted
+    on_reference: Extracted
+
+    @property
+    def there(self) -> list[int]:
+        """The classes of the shift that the reference has: one that it has not is no answer."""
+        return [number for number, own in enumerate(self.classes) if own]
+
+    @property
+    def groups(self) -> list[tuple[int, ...]]:
+        """The reference's classes that each of these is."""
+        return [self.classes[number] for number in self.there]
+
+    def record(
+        self, protocol: str, scores: Float[np.ndarray, "n there"], reference_scores: Float[np.ndarray, "m classes"]
+    ) -> Record:
+        """Accuracy on both sides: by `scores` of the shift's images for its classes that are there, and `reference_scores` of
+        the reference's for all of its classes. ValueError where a side has no image of these classes.
+        """
+        kept = np.isin(self.on_shift.classes, self.there)
+        owner = {number: place for place, own in enumerate(self.groups) for number in own}
+        same = np.array([label in owner for label in self.on_reference.classes.tolist()])
+        for one, images, other in ((self.shift, kept, self.reference), (self.reference, same, self.shift)):
+            if not images.any():
+                raise ValueError(f"{one.name}: no image is of a class that {other.name} has")
+        meta = [self.on_shift.meta[place] for place in np.flatnonzero(kept)]
+        labels = np.searchsorted(self.there, self.on_shift.classes[kept])
+        found = _measured(self.shift, scores[kept], labels, meta)
+        theirs = np.array([owner[label] for label in self.on_reference.classes[same].tolist()])
+        before = accuracy(subset_scores(reference_scores[same], self.groups), theirs, task=self.shift.name).result
+        details = {
+            "reference": self.reference.name,
+            "shift": self.shift.name,
+            "classes": len(self.there),
+            "reference_accuracy": before.value,
+            "shift_accuracy": found.result.value,
+            "reference_skipped": self.on_reference.drops.report(),
+            "skipped": skipped(self.shift, self.on_shift.at(np.flatnonzero(kept))),
+            "other_classes": int((~kept).sum()),
+        }
+        keys = np.array(self.on_shift.keys)[kept]
+        arrays = {"keys": keys if found.places is None else keys[found.places], "values": found.values}
+        results = (found.result, replace(before, metric=f"accuracy on {self.reference.name}"))
+        return Record(task=self.shift.name, protocol=protocol, results=results, details=details, arrays=arrays)
 
 
 def subset_scores(scores: Float[np.ndarray, "n classes"], groups: Sequence[Sequence[int]]) -> Float[np.ndarray, "n groups"]:
