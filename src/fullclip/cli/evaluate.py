@@ -1,10 +1,12 @@
 """fullclip evaluate: a model and tasks in; numbers with intervals, a table, a report out."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from fullclip.cli.datasets import list_sets
 from fullclip.cli.output import Json, note, show_json, show_table
 from fullclip.cli.processes import one_voice, pick_device
 
@@ -13,8 +15,7 @@ if TYPE_CHECKING:
     from fullclip.evaluation.suite.plan import Protocol
     from fullclip.evaluation.suite.records import About, Record
     from fullclip.evaluation.suite.run import Evaluated
-    from fullclip.evaluation.suite.subject import Subject
-    from fullclip.evaluation.tasks.find import Availability
+    from fullclip.evaluation.suite.subject import Question, Subject
     from fullclip.evaluation.tasks.task import Task
 
 
@@ -23,7 +24,9 @@ def evaluate(
     task: Annotated[
         list[str] | None, typer.Option(help="A name from --list or a folder; may be repeated. Without it, all that are here.")
     ] = None,
-    probe: Annotated[bool, typer.Option("--probe", help="Fit the linear probe of the paper's appendix A.3.")] = False,
+    probe: Annotated[
+        bool, typer.Option("--probe", help="Fit the linear probe of the paper's appendix A.3, and try it on shifts.")
+    ] = False,
     few_shot: Annotated[bool, typer.Option("--few-shot", help="Fit probes on 1 to 16 examples of each class.")] = False,
     calibration: Annotated[bool, typer.Option("--calibration", help="Ask how far confidence can be trusted.")] = False,
     rejection: Annotated[
@@ -33,8 +36,13 @@ def evaluate(
     overlap: Annotated[
         list[str] | None, typer.Option(metavar="SHARDS", help="Look for the tasks' images in training shards; may be repeated.")
     ] = None,
+    threshold: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME=T", help="From which similarity on two images are one, for --overlap; may be repeated."),
+    ] = None,
     features: Annotated[
-        str | None, typer.Option(metavar="NET", help="A model that is no CLIP, for probes: net.onnx, or nets.py:function.")
+        str | None,
+        typer.Option(metavar="NET", help="A model that is no CLIP, for probes: net.onnx, net.onnx:output or nets.py:function."),
     ] = None,
     out: Annotated[Path | None, typer.Option(help="The folder of the results.  [default: evaluations/MODEL]")] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="Look at no more than so many images of a split.")] = None,
@@ -44,30 +52,32 @@ def evaluate(
         bool, typer.Option("--list", help="Show the known data sets: what is here, and how to bring the rest.")
     ] = False,
     pull: Annotated[
-        list[str] | None, typer.Option(metavar="NAME", help="Fetch a data set from the hub; may be repeated.")
+        list[str] | None,
+        typer.Option(metavar="NAME", help="Fetch a data set from the hub, with --probe its train split, too; may be repeated."),
     ] = None,
     json: Json = False,
 ) -> None:
-    """Measure a model on tasks: zero-shot and retrieval, and what else is asked for. Every number has its n and 95% interval.
+    """Measure a model on tasks: zero-shot, retrieval and shifts, and what else is asked for. Every number has its n and its 95%
+    interval; report.html in the folder of the results shows them all.
 
     A task of your own is a folder with a folder of images for each class, with or without a task.toml. The same command goes
     on where an interrupted one has stopped. Many processes: torchrun --nproc-per-node 8 -m fullclip evaluate ...
     """
     from fullclip.core import distributed
-    from fullclip.evaluation.suite.plan import questions
     from fullclip.evaluation.suite.run import run
 
     if listing or pull:
-        _sets(data, pull or [], with_train=probe or few_shot, json=json)
+        list_sets(data, pull or [], with_train=probe or few_shot, json=json)
         return
-    protocols = _protocols(model, {"probe": probe, "few-shot": few_shot, "calibration": calibration, "rejection": rejection})
+    wanted = {"probe": probe, "adapted-robustness": probe, "few-shot": few_shot, "calibration": calibration}
+    protocols = _protocols(model, {**wanted, "rejection": rejection, "overlap": bool(overlap)})
+    folder = out or Path("evaluations") / _slug(model or features or "")
     world = distributed.start()
     try:
         with one_voice(world.rank, how_to_go_on="the same command goes on"):
             subject, about = distributed.together(lambda: _subject(model, features, device, world), world)
             tasks = distributed.together(lambda: _tasks(task or [], data, limit), world)
-            asked = distributed.together(lambda: questions(tasks, protocols), world)
-            folder = out or Path("evaluations") / _slug(model or features or "")
+            asked = distributed.together(lambda: _questions(tasks, protocols, overlap or [], threshold or []), world)
             done = run(subject, asked, about=about, out=folder, on_record=_tell)
     finally:
         distributed.stop(world)
@@ -80,7 +90,10 @@ def _protocols(model: str | None, wanted: dict[str, bool]) -> list["Protocol"]:
     from fullclip.evaluation.suite.plan import PROTOCOLS
 
     always = () if model is None else ("zero-shot", "retrieval", "robustness")
-    return [protocol for protocol in PROTOCOLS if protocol in always or wanted.get(protocol)]
+    found = [protocol for protocol in PROTOCOLS if protocol in always or wanted.get(protocol)]
+    if not found:
+        raise ValueError("a network that is no CLIP has no words: add --probe or --few-shot")
+    return found
 
 
 def _subject(model: str | None, features: str | None, device: str | None, world: "World") -> "tuple[Subject, About]":
@@ -101,7 +114,13 @@ def _subject(model: str | None, features: str | None, device: str | None, world:
     else:
         backbone = ClipBackbone(load(model, device=str(chosen)), name=model)
     about = About(model=backbone.name, fingerprint=backbone.fingerprint, facts=backbone.facts)
-    return Subject(backbone=backbone, cache=cache_folder() / "features", world=world), about
+    subject = Subject(
+        backbone=backbone,
+        cache=cache_folder() / "features",
+        world=world,
+        device=str(chosen) if chosen.type == "cuda" else None,
+    )
+    return subject, about
 
 
 def _tasks(names: list[str], data: Path | None, limit: int | None) -> list["Task"]:
@@ -116,34 +135,16 @@ def _tasks(names: list[str], data: Path | None, limit: int | None) -> list["Task
     return tasks if limit is None else [limited(task, limit) for task in tasks]
 
 
-def _sets(data: Path | None, wanted: list[str], *, with_train: bool, json: bool) -> None:
-    """Fetch what is wanted; show what is here."""
-    from fullclip.evaluation.tasks.find import available, pull
+def _questions(tasks: list["Task"], protocols: list["Protocol"], shards: list[str], thresholds: list[str]) -> "list[Question]":
+    from fullclip.evaluation.overlap.threshold import parse_thresholds
+    from fullclip.evaluation.suite.plan import questions
 
-    for name in wanted:
-        note(f"{name}: {pull(name, root=data, with_train=with_train)}")
-    found = [one for one in available(data) if not wanted or one.name in wanted]
-    if json:
-        show_json([_known(one) for one in found])
-        return
-    rows = [
-        (
-            one.name,
-            one.dataset.title,
-            str(one.dataset.classes or "–"),
-            f"{one.dataset.test:,}",
-            one.dataset.metric,
-            one.path or one.how,
-        )
-        for one in found
-    ]
-    show_table(["name", "set", "classes", "test images", "metric", "where it is, or how to bring it"], rows)
-
-
-def _known(one: "Availability") -> dict[str, Any]:
-    from fullclip.core.config import to_dict
-
-    return {"name": one.name, "path": one.path, "how": one.how, **to_dict(one.dataset)}
+    everywhere, single = parse_thresholds(thresholds)
+    if thresholds and not shards:
+        raise ValueError(f"--threshold {thresholds[0]} is for --overlap SHARDS, which is not given")
+    if everywhere is not None:
+        single = {task.name: everywhere for task in tasks} | single
+    return questions(tasks, protocols, shards=shards, thresholds=single)
 
 
 def _tell(record: "Record") -> None:
@@ -154,35 +155,37 @@ def _tell(record: "Record") -> None:
 
 
 def _finish(done: "Evaluated", folder: Path, *, json: bool) -> None:
-    """The numbers on stdout; exit code 1 where something could not be measured."""
+    """The numbers on stdout, the page beside them; exit code 1 where something could not be measured."""
     from fullclip.core.config import to_dict
+    from fullclip.evaluation.report.write import write_report
 
+    page = write_report([folder], folder / "report.html").page if done.records else None
     results = [{"protocol": record.protocol, **to_dict(result)} for record in done.records for result in record.results]
     skipped = {record.task: record.details.get("skipped", {}) for record in done.records}
+    notes = {record.task: record.details["task_note"] for record in done.records if record.details.get("task_note")}
     if json:
         failures = [to_dict(failure) for failure in done.failures]
-        show_json({"results": results, "skipped": skipped, "failures": failures, "folder": str(folder)})
+        where = {"folder": str(folder), "report": str(page) if page else None}
+        show_json({"results": results, "skipped": skipped, "notes": notes, "failures": failures, **where})
     else:
-        rows = [
-            (
-                one["task"],
-                one["protocol"],
-                one["metric"],
-                f"{one['value']:.4g}",
-                "{:.4g} to {:.4g}".format(*one["interval"]),
-                f"{one['n']:,}",
-            )
-            for one in results
-        ]
-        show_table(["task", "protocol", "metric", "value", "95% interval", "n"], rows)
-        typer.echo(f"\n{folder}")
-    for task, reasons in skipped.items():
+        show_table(["task", "protocol", "metric", "value", "95% interval", "n"], [_row(result) for result in results])
+    for name, text in notes.items():
+        note(f"{name}: {text}")
+    for name, reasons in skipped.items():
         for reason, told in reasons.items():
-            note(f"{task}: left out {told['count']:,} for {reason} ({told['examples'][0]})")
+            note(f"{name}: left out {told['count']:,} for {reason} ({told['examples'][0]})")
     for failure in done.failures:
         note(f"fullclip: {failure.name} · {failure.protocol}: {failure.reason}")
+    if page is not None:
+        note(f"the report: {page.resolve()}")
     if done.failures:
         raise typer.Exit(1)
+
+
+def _row(result: Mapping[str, Any]) -> list[str]:
+    low, high = result["interval"]
+    numbers = [f"{result['value']:.4g}", f"{low:.4g} to {high:.4g}", f"{result['n']:,}"]
+    return [result["task"], result["protocol"], result["metric"], *numbers]
 
 
 def _slug(name: str) -> str:

@@ -98,6 +98,7 @@ def _answered(subject: Subject, question: Question, out: Path) -> Record:
     if record is not None:
         return record
     answer = question.answer(subject)
-    record = replace(answer, details={**answer.details, "identity": identity})
+    notes = [task.note for task in question.tasks if task.note]
+    record = replace(answer, details={**answer.details, "task_note": " ".join(notes), "identity": identity})
     on_leader(lambda: write_record(out, record), subject.world)
     return record

@@ -37,6 +37,9 @@ _PULLING = ".fullclip-pulling"  # in a folder that is being fetched: what is the
 _TRAIN = ("train/*", "validation/*", "val/*", "valid/*")
 
 
+PULL = "fullclip evaluate --pull"
+
+
 @dataclass(frozen=True, kw_only=True)
 class Availability:
     """A known set: where it is, or None, and the line that says how to bring it."""
@@ -124,7 +127,7 @@ def _availability(name: str, root: Path) -> Availability:
     there = [root / folder for folder in (name, dataset.hub) if folder and (root / folder).is_dir()]
     whole = [place for place in there if not (place / _PULLING).exists()]
     by_hand = f"get it from {dataset.home} and put it at {root / name}, a folder of images for each class"
-    how = f"fullclip evaluate --pull {name}" if dataset.hub else by_hand
+    how = f"{PULL} {name}" if dataset.hub else by_hand
     if there and not whole:
         how += f" goes on; only a part of it is at {there[0]}"
     return Availability(name=name, dataset=dataset, path=str(whole[0]) if whole else None, how=how)

@@ -19,6 +19,14 @@ def omissions(runs: Sequence[Run]) -> Section:
         blocks.append(Table(columns=columns, rows=rows, note="Images that could not be used; they are in no number."))
     else:
         blocks.append(Text("Every image that was asked for could be used."))
+    notes = dict.fromkeys(
+        f"{task}: {record.details['task_note']}"
+        for run in runs
+        for (_, task), record in sorted(run.records.items())
+        if record.details.get("task_note")
+    )
+    if notes:
+        blocks += [Text("What to know of the sets:"), Points(list(notes))]
     absent = _absent(runs)
     if absent:
         blocks += [Text("Not every model was asked about every set:"), Points(absent)]
