@@ -17,6 +17,7 @@ from fullclip.evaluation.features.cache import CHUNK
 from fullclip.evaluation.features.extract import Extracted, extract
 from fullclip.evaluation.features.words import weights_of
 from fullclip.evaluation.suite.plan import Protocol, questions
+from fullclip.evaluation.suite.probing import probe
 from fullclip.evaluation.suite.records import About, Record
 from fullclip.evaluation.suite.run import Evaluated, run
 from fullclip.evaluation.suite.subject import Question, Subject
@@ -232,3 +233,9 @@ def whole_work(world: World, folder: str) -> list[tuple[str, str, float]]:
     done = run(subject, asked, about=about, out=Path(folder) / "out", on_record=lambda _: None)
     assert not done.failures, done.failures
     return [(record.task, record.protocol, record.results[0].value) for record in done.records]
+
+
+def probe_work(world: World) -> list[float]:
+    """What each process is told of a probe."""
+    subject = Subject(backbone=mean_backbone(), cache=None, world=world)
+    return [result.value for result in probe(subject, task=colour_task(3, 12, splits=("test", "train"))).results]

@@ -57,7 +57,7 @@ def test_strangers_are_sets_whose_words_are_others():
 def test_training_data_are_looked_through_for_every_task(shards):
     found = questions([colour_task()], ["overlap"], shards=[shards], thresholds={"colours": 0.9})
     assert [(one.protocol, one.settings["threshold"], one.splits) for one in found] == [("overlap", 0.9, ("test",))]
-    with pytest.raises(ValueError, match="a threshold for .colour., which is no task here; did you mean .colours."):
+    with pytest.raises(ValueError, match=r"a threshold for .colour., which is no task here; did you mean .colours."):
         questions([colour_task()], ["overlap"], shards=[shards], thresholds={"colour": 0.9})
 
 

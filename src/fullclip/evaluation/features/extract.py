@@ -1,5 +1,6 @@
 """A split through a backbone: features with what is known of each example, the same numbers from one process and from many."""
 
+import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -20,8 +21,11 @@ _TOLD_AT_ONCE = 64  # chunks of one process: 50 MB of features of 768 numbers
 
 @dataclass(frozen=True, kw_only=True)
 class Extracted:
-    """The examples of a split that could be read, in its order: features float32 [n, dim], keys, labels, captions, meta. What
-    could not is counted in `drops`.
+    """The examples of a split that could be read: features float32 [n, dim], keys, labels, captions, meta. What could not is
+    counted in `drops`.
+
+    They come in the order of a check sum of their pictures, which is at random and the same in every layout that a set lies in:
+    so are halves, shots and bootstrap samples that are drawn by places.
     """
 
     features: Float[np.ndarray, "n dim"]
@@ -137,10 +141,18 @@ def _told(example: Example) -> dict[str, Any]:
     """What is kept of an example beside its features, as JSON holds it."""
     return {
         "key": example.key,
+        "content": _content(example.image),
         "labels": list(example.labels),
         "texts": list(example.texts),
         "meta": dict(example.meta),
     }
+
+
+def _content(image: bytes | np.ndarray) -> str:
+    """A check sum of a picture: of its file, or of its pixels and their shape."""
+    if isinstance(image, bytes):
+        return hashlib.sha256(image).hexdigest()[:32]
+    return hashlib.sha256(f"{image.shape}".encode() + image.tobytes()).hexdigest()[:32]
 
 
 def _joined(chunks: Sequence[Chunk], title: str) -> Extracted:
@@ -151,9 +163,17 @@ def _joined(chunks: Sequence[Chunk], title: str) -> Extracted:
     parts = [chunk.features for chunk in chunks if len(chunk.examples)]
     if not parts:
         raise ValueError(f"{title}: no image can be read: {drops.summary()}")
-    told = [example for chunk in chunks for example in chunk.examples]
+    every = [example for chunk in chunks for example in chunk.examples]
+    order = sorted(range(len(every)), key=lambda place: [every[place][name] for name in ("content", "labels", "texts")])
+    told = [every[place] for place in order]
+    ranks = np.argsort(order)
+    features = np.empty((len(every), parts[0].shape[1]), dtype=parts[0].dtype)  # filled part by part: a set may be large
+    at = 0
+    for part in parts:
+        features[ranks[at : at + len(part)]] = part
+        at += len(part)
     return Extracted(
-        features=np.concatenate(parts),
+        features=features,
         keys=tuple(example["key"] for example in told),
         labels=tuple(tuple(example["labels"]) for example in told),
         texts=tuple(tuple(example["texts"]) for example in told),

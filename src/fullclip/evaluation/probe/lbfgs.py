@@ -12,7 +12,8 @@ _MEMORY = 10  # pairs of steps and changes of the gradient
 _CURVATURES_EVERY = 10  # iterations between looks at how curved the loss is for each class
 _WINDOW = 10  # iterations whose gain together is looked at
 _TRIES = 20  # points on one line
-_WOLFE = 0.9  # the slope at the end of a step, as a share of that at its beginning
+_ARMIJO = 1e-4  # what a step gains, as a share of what the slope at its beginning promises
+_WOLFE = 0.9  # the slope at its end, as a share of that at its beginning: where rounding hides the gain
 _SHARE_OF_TOLERANCE = 0.02  # the estimate of what is left to gain is too small by up to a factor of 40 (bench/probe.py)
 
 
@@ -20,7 +21,7 @@ _SHARE_OF_TOLERANCE = 0.02  # the estimate of what is left to gain is too small 
 class Solution:
     """`converged` is False where `max_iter` came first."""
 
-    weights: Float[Tensor, "dim_and_bias classes"]
+    weights: Float[Tensor, "directions_and_bias classes"]
     value: float
     num_iterations: int
     converged: bool
@@ -113,7 +114,8 @@ def _along(
         there = problem.at(weights + length * direction, penalty, with_curvature=with_curvature)
         there_slope = float((there.gradient * direction).sum())
         is_lower = there.value <= here.value * (1 + problem.noise)
-        if is_lower and abs(there_slope) <= _WOLFE * abs(slope):
+        has_gained = there.value <= here.value + _ARMIJO * length * slope
+        if has_gained or (is_lower and abs(there_slope) <= _WOLFE * abs(slope)):
             return length, there
         if there_slope < 0 and is_lower:
             low, low_slope = length, there_slope

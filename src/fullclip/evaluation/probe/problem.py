@@ -14,6 +14,7 @@ from torch import Tensor
 
 _CELLS = 1 << 19  # of one chunk of logits, so that it stays in a processor's cache
 _CELLS_OF_A_GPU = 1 << 26
+_MOST_TURNED = 1 << 27  # numbers: copies of half a gigabyte at most are made of features
 _SMALLEST_CURVATURE = 0.1  # of the mean over classes: one whose examples are all certain has none
 
 
@@ -24,7 +25,7 @@ class Point:
     """
 
     value: float
-    gradient: Float[Tensor, "dim_and_bias classes"]
+    gradient: Float[Tensor, "directions_and_bias classes"]
     curvature: Float[Tensor, " classes"] | None
 
 
@@ -32,98 +33,109 @@ class Problem(ABC):
     """(1 / n) sum of losses + (penalty / 2n) |slopes|^2; the bias is not penalised (scikit-learn's objective, times C / n, for
     C = 1 / penalty).
 
-    Weights are [dim + 1, classes]: slopes along the problem's own axes, in the last row the bias of features less their mean;
-    `plain` and `placed` go between these and slopes and bias of the features as they came. Where there are no more examples
-    than features, the problem is set among the directions that the examples differ in: the others' slopes are zero at the
-    minimum. The principal axes of the features are found once, for all penalties.
+    Weights are [directions + 1, classes]: slopes along the features' principal axes, in the last row the bias of features less
+    their mean; `plain` and `placed` go between these and slopes and bias of the features as they came. The axes are found once,
+    for all penalties. Of features without variance along an axis, as of fewer examples than features, the slope along it is
+    zero at the minimum, and it is left out.
     """
 
     def __init__(self, features: Float[Tensor, "n dim"], num_columns: int, *, device: torch.device) -> None:
         self.num, self.num_columns, self.device = len(features), num_columns, device
         self._kind = torch.float64 if features.dtype == torch.float64 else torch.float32
+        self._least_spread = 1e-12 if self._kind == torch.float32 else 1e-14  # of the largest variance: what rounding leaves
         self._features, self._rows = features, _rows_at_once(features.shape[1], num_columns, device)
         mean = torch.zeros(features.shape[1], dtype=torch.float64, device=device)
         for _, part in self._chunks():
             mean += part.sum(0, dtype=torch.float64)
-        self._origin = mean / self.num
-        self._basis: Tensor | None = None
-        self._axes: Tensor | None = None
-        if self.num <= features.shape[1]:
-            self._reduce()
-        else:
-            self._mean = self._origin
-            self._spread, self._axes = torch.linalg.eigh(self._scatter() / self.num)
-            self._spread = self._spread.clamp_min(0)
+        self._mean = (mean / self.num).to(self._kind).double()  # what is taken from features is what is said of them
+        self._spread, self._axes = self._principal() if self.num > features.shape[1] else self._principal_of_few()
+        self._turned = self._features.numel() <= _MOST_TURNED
+        if self._turned:
+            self._turn()
 
-    def _reduce(self) -> None:
-        centred = self._features.to(self.device, torch.float64) - self._origin
-        squares, left = torch.linalg.eigh(centred @ centred.T)
-        kept = squares > squares[-1] * 1e-12
-        roots = squares[kept].sqrt()
-        self._basis = centred.T @ (left[:, kept] / roots)
-        self._features = (left[:, kept] * roots).to(self._kind)
-        self._mean = torch.zeros(len(roots), dtype=torch.float64, device=self.device)
-        self._spread = squares[kept] / self.num
-
-    def _scatter(self) -> Float[Tensor, "dim dim"]:
-        found = torch.zeros(len(self._mean), len(self._mean), dtype=torch.float64, device=self.device)
+    def _principal(self) -> tuple[Float[Tensor, " directions"], Float[Tensor, "dim directions"]]:
+        """The variance along each axis, and the axes."""
+        scatter = torch.zeros(len(self._mean), len(self._mean), dtype=torch.float64, device=self.device)
         for _, part in self._chunks():
             centred = part - self._mean.to(self._kind)
-            found += centred.T @ centred
-        return found
+            scatter += centred.T @ centred
+        squares, axes = torch.linalg.eigh(scatter / self.num)
+        kept = squares > squares[-1] * self._least_spread
+        return squares[kept], axes[:, kept]
+
+    def _principal_of_few(self) -> tuple[Float[Tensor, " directions"], Float[Tensor, "dim directions"]]:
+        """The same by way of the examples' products with each other, of which there are fewer."""
+        centred = self._features.to(self.device, torch.float64) - self._mean
+        squares, left = torch.linalg.eigh(centred @ centred.T)
+        kept = squares > squares[-1] * self._least_spread
+        return squares[kept] / self.num, centred.T @ (left[:, kept] / squares[kept].sqrt())
+
+    def _turn(self) -> None:
+        """Have the features along the axes, less their mean, so that no evaluation turns weights and gradients."""
+        turned = torch.empty(self.num, len(self._spread), dtype=self._kind, device=self.device)
+        axes, mean = self._axes.to(self._kind), self._mean.to(self._kind)
+        for rows, part in self._chunks():
+            torch.mm(part - mean, axes, out=turned[rows])
+        self._features = turned
 
     @property
     def noise(self) -> float:
         """How far a value can be from the true one, as a share of it."""
         return 1e-7 if self._kind == torch.float32 else 1e-14
 
-    def zeros(self) -> Float[Tensor, "dim_and_bias classes"]:
+    def zeros(self) -> Float[Tensor, "directions_and_bias classes"]:
         """Weights to start from."""
-        return torch.zeros(len(self._mean) + 1, self.num_columns, dtype=torch.float64, device=self.device)
+        return torch.zeros(len(self._spread) + 1, self.num_columns, dtype=torch.float64, device=self.device)
 
-    def plain(self, weights: Float[Tensor, "dim_and_bias classes"]) -> tuple[Float[Tensor, "dim classes"], Tensor]:
+    def plain(self, weights: Float[Tensor, "directions_and_bias classes"]) -> tuple[Float[Tensor, "dim classes"], Tensor]:
         """(slopes, bias [classes]) of the features as they came."""
-        slopes = weights[:-1] if self._basis is None else self._basis @ weights[:-1]
-        return slopes, weights[-1] - self._origin @ slopes
+        slopes = self._axes @ weights[:-1]
+        return slopes, weights[-1] - self._mean @ slopes
 
     def placed(self, slopes: Float[Tensor, "dim classes"], bias: Float[Tensor, " classes"]) -> Tensor:
         """Weights of this problem that are, or are nearest to, these slopes and bias."""
-        own = slopes if self._basis is None else self._basis.T @ slopes
-        return torch.cat([own, (bias + self._origin @ slopes)[None]])
+        return torch.cat([self._axes.T @ slopes, (bias + self._mean @ slopes)[None]])
 
-    def least(self, weights: Float[Tensor, "dim_and_bias classes"]) -> Tensor:
+    def least(self, weights: Float[Tensor, "directions_and_bias classes"]) -> Tensor:
         """Of all weights that give the same probabilities, those of the least penalty."""
         return weights
 
-    def at(self, weights: Float[Tensor, "dim_and_bias classes"], penalty: float, *, with_curvature: bool = False) -> Point:
+    def at(
+        self, weights: Float[Tensor, "directions_and_bias classes"], penalty: float, *, with_curvature: bool = False
+    ) -> Point:
         """The objective at some weights."""
         slopes, bias = weights[:-1], weights[-1]
-        narrow, shift = slopes.to(self._kind), (bias - self._mean @ slopes).to(self._kind)
-        value, gradient, curvature = 0.0, torch.zeros_like(weights), torch.zeros_like(bias)
+        narrow, shift = slopes.to(self._kind), bias
+        if not self._turned:
+            narrow, shift = self._axes.to(self._kind) @ narrow, bias - self._mean @ (self._axes @ slopes)
+        shift = shift.to(self._kind)
+        value, sums, means = 0.0, torch.zeros(narrow.shape, dtype=torch.float64, device=self.device), torch.zeros_like(bias)
+        curvature = torch.zeros_like(bias)
         for rows, part in self._chunks():
             losses, residuals = self._losses(torch.addmm(shift, part, narrow), rows)
             value += float(losses.sum(dtype=torch.float64))
-            gradient[:-1] += part.T @ residuals
-            gradient[-1] += residuals.sum(0)
+            sums += part.T @ residuals
+            means += residuals.sum(0)
             if with_curvature:
                 shares = residuals.abs_()  # p, or 1 - p of the right class
                 curvature += shares.mul_(1 - shares).sum(0)
-        gradient[:-1] -= torch.outer(self._mean, gradient[-1])
-        gradient /= self.num
+        if not self._turned:
+            sums = (self._axes.T.to(self._kind) @ (sums - torch.outer(self._mean, means)).to(self._kind)).double()
         share = penalty / self.num
-        gradient[:-1] += share * slopes
-        value = value / self.num + share / 2 * float((slopes * slopes).sum())
-        return Point(value=value, gradient=gradient, curvature=curvature / self.num if with_curvature else None)
+        return Point(
+            value=value / self.num + share / 2 * float((slopes * slopes).sum()),
+            gradient=torch.cat([sums / self.num + share * slopes, means[None] / self.num]),
+            curvature=curvature / self.num if with_curvature else None,
+        )
 
-    def unscaled(self, vector: Float[Tensor, "dim_and_bias classes"], point: Point, penalty: float) -> Tensor:
-        """`vector` times the inverse of an estimate of the objective's second derivative at `point`: along each principal axis
-        and for each class its curvature times the features' variance, plus the penalty.
+    def unscaled(self, vector: Float[Tensor, "directions_and_bias classes"], point: Point, penalty: float) -> Tensor:
+        """`vector` times the inverse of an estimate of the objective's second derivative at `point`: along each axis and for
+        each class its curvature times the features' variance, plus the penalty.
         """
         assert point.curvature is not None
         classes = point.curvature.clamp_min(max(float(point.curvature.mean()) * _SMALLEST_CURVATURE, 1e-300))
-        along = vector[:-1] if self._axes is None else self._axes.T @ vector[:-1]
-        along = along / (self._spread[:, None] * classes + penalty / self.num)
-        return torch.cat([along if self._axes is None else self._axes @ along, vector[-1:] / classes])
+        along = vector[:-1] / (self._spread[:, None] * classes + penalty / self.num)
+        return torch.cat([along, vector[-1:] / classes])
 
     def _chunks(self) -> Iterator[tuple[slice, Float[Tensor, "rows dim"]]]:
         for start in range(0, self.num, self._rows):
@@ -144,7 +156,7 @@ class SoftmaxProblem(Problem):
         self._labels = labels.to(device)[:, None]
         super().__init__(features, num_classes, device=device)
 
-    def least(self, weights: Float[Tensor, "dim_and_bias classes"]) -> Tensor:
+    def least(self, weights: Float[Tensor, "directions_and_bias classes"]) -> Tensor:
         return weights - weights.mean(1, keepdim=True)  # a softmax does not see what all classes have in common
 
     def _losses(self, logits: Float[Tensor, "rows classes"], rows: slice) -> tuple[Tensor, Tensor]:

@@ -21,7 +21,7 @@ class Equal:
     said: str
 
 
-def crossing(shots: Sequence[float], values: Float[np.ndarray, " shots"], wanted: float) -> float:
+def crossing(shots: Sequence[int | float], values: Float[np.ndarray, " shots"], wanted: float) -> float:
     """Where the curve first reaches `wanted`, linear between its points in the logarithm of the shots (section 3.1.5): 0 where
     it begins there or above, infinity where it never does.
     """
@@ -58,7 +58,7 @@ def draws_of_curve(
 
 
 def equal(
-    shots: Sequence[float],
+    shots: Sequence[int | float],
     curve: Float[np.ndarray, " shots"],
     wanted: float,
     *,
@@ -70,11 +70,7 @@ def equal(
     places = [crossing(shots, row, value) for row, value in zip(draws, wanted_draws, strict=True)]
     low, high = percentiles(np.clip(places, shots[0], shots[-1]))
     if found == 0.0:
-        return Equal(shots=None, interval=None, said=f"fewer than {_plain(shots[0])}")
+        return Equal(shots=None, interval=None, said=f"fewer than {shots[0]:g}")
     if found == float("inf"):
-        return Equal(shots=None, interval=None, said=f"more than {_plain(shots[-1])}")
+        return Equal(shots=None, interval=None, said=f"more than {shots[-1]:g}")
     return Equal(shots=found, interval=(low, high), said=f"{found:.1f}")
-
-
-def _plain(shots: float) -> str:
-    return f"{shots:g}"

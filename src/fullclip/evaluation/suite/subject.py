@@ -13,7 +13,7 @@ from fullclip.evaluation.features.extract import Extracted, extract
 from fullclip.evaluation.suite.records import Record
 from fullclip.evaluation.tasks.task import SPLITS, Task
 
-_VERSION = 1  # of what the protocols compute: a higher one measures again what an older one has kept
+_VERSION = 2  # of what the protocols compute: a higher one measures again what an older one has kept
 
 
 @dataclass(frozen=True, kw_only=True)
