@@ -69,6 +69,8 @@ def evaluate(
     if listing or pull:
         list_sets(data, pull or [], with_train=probe or few_shot, json=json)
         return
+    if (model is None) == (features is None):
+        raise ValueError("give either a model, such as openai/ViT-B-32, or --features net.onnx for a network that is no CLIP")
     wanted = {"probe": probe, "adapted-robustness": probe, "few-shot": few_shot, "calibration": calibration}
     protocols = _protocols(model, {**wanted, "rejection": rejection, "overlap": bool(overlap)})
     folder = out or Path("evaluations") / _slug(model or features or "")
@@ -105,8 +107,6 @@ def _subject(model: str | None, features: str | None, device: str | None, world:
     from fullclip.evaluation.suite.subject import Subject
     from fullclip.inference import load
 
-    if (model is None) == (features is None):
-        raise ValueError("give either a model, such as openai/ViT-B-32, or --features net.onnx for a network that is no CLIP")
     chosen = pick_device(device, world.local_rank)
     backbone: Backbone
     if model is None:
