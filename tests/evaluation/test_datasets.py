@@ -1,11 +1,8 @@
 """The table of known sets: complete, with the paper's numbers, fitting the words that are shipped; sets fetched from a hub."""
 
-import contextlib
 import hashlib
 import json
 import re
-import threading
-from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -16,6 +13,7 @@ from fullclip.evaluation.datasets import DATASETS, class_names, imagenet_classes
 from fullclip.evaluation.tasks.find import available, datasets_folder, find_task, pull
 from fullclip.evaluation.tasks.task import METRICS_OF
 from fullclip.zeroshot.prompts import check_templates
+from loopback import serving
 from tasks import pixels
 
 # Table 9 of the paper: classes, images to train on, images to be tested on, metric
@@ -193,34 +191,6 @@ class Hub:
             if len(self.asked) > self.patience:
                 return 500, {}, b"down"
         return 200, {"X-Repo-Commit": COMMIT, "ETag": f'"{hashlib.sha256(self.files[name]).hexdigest()}"'}, self.files[name]
-
-
-@contextlib.contextmanager
-def serving(hub: Hub) -> Iterator[None]:
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            status, sent, body = hub.answer(self.command, self.path)
-            self.send_response(status)
-            for name, value in (sent | {"Content-Length": str(len(body)), "Connection": "close"}).items():
-                self.send_header(name, value)
-            self.end_headers()
-            if self.command == "GET":
-                self.wfile.write(body)
-
-        do_HEAD = do_GET  # noqa: N815
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", int(hub.url.rpartition(":")[2])), Handler)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    try:
-        yield
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
 
 
 @pytest.fixture

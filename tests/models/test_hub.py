@@ -1,11 +1,8 @@
 """Models by name, from a server on this machine that speaks as much of the hub's language as a download needs."""
 
-import contextlib
 import hashlib
 import json
 import re
-import threading
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -24,6 +21,7 @@ from fullclip.models.keymaps import to_openai
 from fullclip.models.writing import write_checkpoint
 from fullclip.preprocess.image import PreprocessConfig
 from fullclip.preprocess.tokenizer import Tokenizer
+from loopback import serving
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
@@ -64,35 +62,6 @@ class Hub:
         if name.endswith(".safetensors"):
             entry["lfs"] = {"sha256": self.sha256(name, content), "size": len(content), "pointerSize": 134}
         return entry
-
-
-@contextlib.contextmanager
-def serving(content: Hub) -> Iterator[None]:
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            status, sent, body = content.answer(self.command, self.path)
-            self.send_response(status)
-            for name, value in (sent | {"Content-Length": str(len(body)), "Connection": "close"}).items():
-                self.send_header(name, value)
-            self.end_headers()
-            if self.command == "GET":
-                self.wfile.write(body)
-
-        do_HEAD = do_GET  # noqa: N815
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    port = int(content.url.rpartition(":")[2])
-    server = ThreadingHTTPServer(("127.0.0.1", port), Handler)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    try:
-        yield
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
 
 
 def free_port() -> int:

@@ -1,18 +1,17 @@
 """What must not be trained on, by name: a task's test split, a folder of pictures, or shards of them -> a split to look for."""
 
 import hashlib
-from bisect import bisect_right
 from collections.abc import Iterator, Sequence
-from itertools import accumulate
 from pathlib import Path
 
 from fullclip.core.storage import is_remote, sha256
-from fullclip.data.groups import parse_group, read_groups, read_table
+from fullclip.data.groups import parse_group
 from fullclip.data.shards import find_shards
 from fullclip.evaluation.datasets import DATASETS
 from fullclip.evaluation.overlap.training import sample_image
 from fullclip.evaluation.tasks.files import File, FileSplit, images_in
 from fullclip.evaluation.tasks.find import find_task
+from fullclip.evaluation.tasks.groups import ShardGroups
 from fullclip.evaluation.tasks.task import Example, Skipped, Split
 
 
@@ -39,28 +38,17 @@ class ShardPictures(Split):
     """The pictures of shards, whatever else their samples hold."""
 
     def __init__(self, paths: Sequence[str]) -> None:
-        self._paths = list(paths)
-        self._tables = [read_table(path) for path in self._paths]
-        for path, table in zip(self._paths, self._tables, strict=True):
-            if table.torn_at is not None:
-                raise ValueError(f"{path} is torn from byte {table.torn_at:,}; fetch it again")
-        self._starts = [0, *accumulate(table.num_groups for table in self._tables)]
+        self._groups = ShardGroups(paths)
 
     def __len__(self) -> int:
-        return self._starts[-1]
+        return len(self._groups)
 
     def read(self, places: range) -> Iterator[Example | Skipped]:
-        at = places.start
-        while at < places.stop:
-            shard = bisect_right(self._starts, at) - 1
-            first, end = self._starts[shard], min(places.stop, self._starts[shard + 1])
-            groups = read_groups(self._paths[shard], self._tables[shard], range(at - first, end - first))
-            for number, data in enumerate(groups, at - first):
-                yield self._example(data, f"{self._paths[shard].rpartition('/')[2]}:{number}")
-            at = end
+        for place, data in self._groups.read(places):
+            yield self._example(data, place)
 
     def digest(self) -> str:
-        return hashlib.sha256(" ".join(sha256(path) for path in self._paths).encode()).hexdigest()
+        return hashlib.sha256(" ".join(sha256(path) for path in self._groups.paths).encode()).hexdigest()
 
     def _example(self, data: bytes | None, place: str) -> Example | Skipped:
         group = None if data is None else parse_group(data)

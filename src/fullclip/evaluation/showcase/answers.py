@@ -9,8 +9,8 @@ from jaxtyping import Float
 
 from fullclip.core.logs import read_metrics
 from fullclip.core.types import Hit, Pair, Result
-from fullclip.evaluation.retrieval import expected_recall
 from fullclip.evaluation.showcase.page import Answered, Page, write_page
+from fullclip.evaluation.statistics.gallery import expected_recall
 from fullclip.inference import Encoder
 from fullclip.zeroshot.classifier import ZeroShotClassifier
 

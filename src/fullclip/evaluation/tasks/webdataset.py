@@ -13,9 +13,7 @@ import hashlib
 import io
 import json
 import re
-from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import accumulate
 from pathlib import Path
 
 import numpy as np
@@ -23,9 +21,10 @@ import numpy as np
 from fullclip.core.config import lookup
 from fullclip.core.folders import names_in, read_text
 from fullclip.core.storage import file_info, is_remote, sha256
-from fullclip.data.groups import parse_group, read_groups, read_table
+from fullclip.data.groups import parse_group
 from fullclip.data.shards import captions_of, find_shards
 from fullclip.evaluation.tasks.digests import digests_of
+from fullclip.evaluation.tasks.groups import ShardGroups
 from fullclip.evaluation.tasks.task import METRIC_OF, Example, Kind, Metric, Skipped, Split, Task
 from fullclip.preprocess.image import IMAGE_EXTENSIONS
 
@@ -168,31 +167,20 @@ class ShardSplit(Split):
     """The samples of shards, one after another. ValueError for a shard that is torn."""
 
     def __init__(self, paths: Sequence[str], *, kind: Kind, num_classes: int) -> None:
-        self._paths, self._kind, self._num_classes = list(paths), kind, num_classes
-        self._tables = [read_table(path) for path in self._paths]
-        for path, table in zip(self._paths, self._tables, strict=True):
-            if table.torn_at is not None:
-                raise ValueError(f"{path} is torn from byte {table.torn_at:,}; fetch it again")
+        self._groups, self._kind, self._num_classes = ShardGroups(paths), kind, num_classes
         self._digest = ""
-        self._starts = [0, *accumulate(table.num_groups for table in self._tables)]
 
     def __len__(self) -> int:
-        return self._starts[-1]
+        return len(self._groups)
 
     def read(self, places: range) -> Iterator[Example | Skipped]:
-        at = places.start
-        while at < places.stop:
-            shard = bisect_right(self._starts, at) - 1
-            first, end = self._starts[shard], min(places.stop, self._starts[shard + 1])
-            groups = read_groups(self._paths[shard], self._tables[shard], range(at - first, end - first))
-            for place, data in zip(range(at, end), groups, strict=True):
-                yield self._example(data, f"{self._paths[shard].rpartition('/')[2]}:{place - first}")
-            at = end
+        for place, data in self._groups.read(places):
+            yield self._example(data, place)
 
     def digest(self) -> str:
         if not self._digest:
-            local = [Path(path) for path in self._paths if not is_remote(path)]
-            marks = digests_of([[path] for path in local]) + [_version(path) for path in self._paths if is_remote(path)]
+            local = [Path(path) for path in self._groups.paths if not is_remote(path)]
+            marks = digests_of([[path] for path in local]) + [_version(path) for path in self._groups.paths if is_remote(path)]
             self._digest = hashlib.sha256(" ".join([self._kind, *marks]).encode()).hexdigest()
         return self._digest
 

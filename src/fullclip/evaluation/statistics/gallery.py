@@ -1,4 +1,4 @@
-"""Recall of pairs: similarities in, results with intervals out. Knows nothing of models."""
+"""Recall among galleries of a fixed size, whatever the number of pairs: similarities in, results with intervals out."""
 
 from math import comb
 
@@ -6,8 +6,7 @@ import numpy as np
 from jaxtyping import Float
 
 from fullclip.core.types import Result
-
-_NUM_RESAMPLES = 2000
+from fullclip.evaluation.statistics.intervals import mean_of_shares
 
 
 def expected_recall(similarity: Float[np.ndarray, "queries candidates"], *, task: str, k: int, gallery: int) -> Result:
@@ -16,8 +15,7 @@ def expected_recall(similarity: Float[np.ndarray, "queries candidates"], *, task
 
     For a query with b better candidates out of n - 1, the chance that fewer than k of them are among the gallery - 1
     others is a sum of hypergeometric terms: what averaging over endless random galleries would give. A tie counts as
-    better. The interval is a bootstrap over queries (2,000 resamples, 2.5% and 97.5%). ValueError unless
-    k <= gallery <= n.
+    better. The interval is a bootstrap over queries. ValueError unless k <= gallery <= n.
     """
     n = len(similarity)
     if similarity.shape[1] != n or not 1 <= k <= gallery <= n:
@@ -26,10 +24,8 @@ def expected_recall(similarity: Float[np.ndarray, "queries candidates"], *, task
     better = (similarity >= own[:, None]).sum(axis=1) - 1
     by_better = np.array([_chance_below(k, b, n - 1, gallery - 1) for b in range(n)])
     recalls = by_better[better]
-    draws = np.random.default_rng(0).integers(n, size=(_NUM_RESAMPLES, n))
-    low, high = np.percentile(recalls[draws].mean(axis=1), [2.5, 97.5])
-    value = float(recalls.mean())
-    return Result(task=task, metric=f"recall@{k} among {gallery}", value=value, interval=(float(low), float(high)), n=n)
+    value, interval = float(recalls.mean()), mean_of_shares(recalls)
+    return Result(task=task, metric=f"recall@{k} among {gallery}", value=value, interval=interval, n=n)
 
 
 def _chance_below(k: int, better: int, others: int, drawn: int) -> float:

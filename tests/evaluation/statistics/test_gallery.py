@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from fullclip.evaluation.retrieval import expected_recall
+from fullclip.evaluation.statistics.gallery import expected_recall
 
 
 def drawn_recall(similarity: np.ndarray, k: int, gallery: int, draws: int) -> float:
