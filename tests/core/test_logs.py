@@ -1,12 +1,15 @@
+import io
 import json
 import math
 import struct
 
 import numpy as np
 import pytest
+from rich.console import Console
 from tensorboardX.crc32c import crc32c
 from tensorboardX.proto.event_pb2 import Event
 
+from fullclip.core import logs
 from fullclip.core.logs import MetricsLog, progress, read_metrics, track
 
 
@@ -96,3 +99,15 @@ def test_bars_pass_everything_on_and_are_silent_without_a_terminal(capsys):
     with progress("steps") as bar:
         bar.advance(bar.add_task("work", total=1))
     assert capsys.readouterr() == ("", "")
+
+
+def test_a_bar_within_another_is_silent(monkeypatch):
+    written = io.StringIO()
+    monkeypatch.setattr(logs, "stderr", lambda: Console(file=written, force_terminal=True))
+    with logs.progress("steps") as outer:
+        outer.add_task("training", total=2)
+        assert list(logs.track([1, 2], "features", unit="images")) == [1, 2]
+    assert "training" in written.getvalue()
+    assert "features" not in written.getvalue()
+    assert list(logs.track([1, 2], "features", unit="images")) == [1, 2]
+    assert "features" in written.getvalue()

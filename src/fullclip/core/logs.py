@@ -4,6 +4,7 @@ import json
 import math
 from collections.abc import Iterable, Iterator, Sized
 from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 from types import TracebackType
 from typing import Any, TypeVar
@@ -78,13 +79,22 @@ def read_metrics(path: Path) -> list[dict[str, Any]]:
     return lines
 
 
+_within_a_bar = ContextVar("within_a_bar", default=False)
+
+
 @contextmanager
 def progress(unit: str, *columns: ProgressColumn) -> Iterator[Progress]:
-    """A progress bar on stderr with count, time left and the given extra columns; silent where stderr is no terminal."""
-    console = stderr()
+    """A progress bar on stderr with count, time left and the given extra columns; silent where stderr is no terminal, and
+    within another bar: two on one line flicker.
+    """
+    console, within = stderr(), _within_a_bar.get()
     shown = [TextColumn("{task.description}"), BarColumn(bar_width=10), MofNCompleteColumn(), TextColumn(unit), *columns]
-    with Progress(*shown, TimeRemainingColumn(), console=console, disable=not console.is_terminal) as bar:
-        yield bar
+    token = _within_a_bar.set(True)
+    try:
+        with Progress(*shown, TimeRemainingColumn(), console=console, disable=within or not console.is_terminal) as bar:
+            yield bar
+    finally:
+        _within_a_bar.reset(token)
 
 
 def track(items: Iterable[T], description: str, *, unit: str) -> Iterator[T]:
