@@ -7,7 +7,7 @@ from scipy.optimize import minimize as scipy_minimize
 from scipy.special import log_expit, logsumexp
 
 from clouds import clouds, theirs
-from fullclip.evaluation.probe import LogisticProbe
+from fullclip.evaluation.probe import LogisticProbe, fit_path
 
 
 def objective(coef: np.ndarray, intercept: np.ndarray, features: np.ndarray, labels: np.ndarray, C: float) -> float:  # noqa: N803
@@ -146,3 +146,13 @@ def test_settings_that_make_no_sense_are_refused():
     probe = LogisticProbe(1.0).fit(*clouds(50, 4, 2))
     with pytest.raises(ValueError, match="features have 5 columns; the probe was fitted on 4"):
         probe.predict(np.ones((2, 5)))
+
+
+def test_a_path_of_penalties_ends_where_single_fits_do():
+    features, labels = clouds(400, 24, 5)
+    strengths = [1e-4, 1e-2, 0.1, 1.0, 10.0, 0.3]
+    for probe, C in zip(fit_path(features, labels, strengths), strengths, strict=True):  # noqa: N806
+        alone = LogisticProbe(C).fit(features, labels)
+        assert probe.C == C
+        assert probe.objective_ == pytest.approx(alone.objective_, rel=1e-6)
+        np.testing.assert_allclose(probe.predict_proba(features), alone.predict_proba(features), atol=2e-3)

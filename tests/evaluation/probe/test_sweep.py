@@ -100,3 +100,13 @@ def test_a_kept_probe_comes_back_and_a_damaged_one_does_not(tmp_path):
     assert cache.read() is None
     ProbeCache(None, "who").write(fitted)
     assert ProbeCache(None, "who").read() is None
+
+
+def test_accuracy_judges_where_nothing_else_is_said():
+    train, validation, _, _ = split()
+    plain = fit_best(train, validation, 5)
+    told = fit_best(train, validation, 5, value=lambda scores: float((scores.argmax(axis=1) == validation.targets).mean()))
+    assert plain.sweep == told.sweep
+    several = Examples(features=train.features, targets=np.eye(5, dtype=np.int8)[train.targets])
+    with pytest.raises(ValueError, match="the probe of a multi-label set is chosen by a `value` of its scores"):
+        fit_best(several, several, 5)

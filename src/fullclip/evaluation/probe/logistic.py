@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from fullclip.evaluation.probe.lbfgs import minimize
+from fullclip.evaluation.probe.lbfgs import Solution, minimize
 from fullclip.evaluation.probe.problem import Problem, SigmoidProblem, SoftmaxProblem
 
 MAX_ITER = 1000  # appendix A.3
@@ -53,16 +53,13 @@ class LogisticProbe:
 
         ValueError for fewer than two classes, features that are not finite, another number of labels.
         """
-        features, labels = as_features(X, self.device), _array(y)
-        if len(labels) != len(features):
-            raise ValueError(f"{len(labels)} labels for {len(features)} rows of features")
-        if labels.ndim == 2:
-            classes, targets = np.arange(labels.shape[1]), labels
-        else:
-            classes, targets = np.unique(labels, return_inverse=True)
-        problem = build_problem(features, targets, len(classes), device=self.device)
+        classes, problem, is_multilabel = labelled(as_features(X, self.device), y, device=self.device)
         solution = minimize(problem, 1 / self.C, problem.zeros(), max_iter=self.max_iter, tolerance=self.tolerance)
-        self.take(problem, solution.weights, classes, is_multilabel=labels.ndim == 2)
+        return self.become(problem, solution, classes, is_multilabel=is_multilabel)
+
+    def become(self, problem: Problem, solution: Solution, classes: np.ndarray, *, is_multilabel: bool) -> "LogisticProbe":
+        """Have what was found for `problem`."""
+        self.take(problem, solution.weights, classes, is_multilabel=is_multilabel)
         self.n_iter_ = np.array([solution.num_iterations])
         self.converged_ = solution.converged
         self.objective_ = solution.value * problem.num * self.C
@@ -109,6 +106,17 @@ class LogisticProbe:
     @property
     def _is_binary(self) -> bool:
         return not self.is_multilabel and len(self.classes_) == 2
+
+
+def labelled(features: Tensor, y: Any, *, device: str | None = None) -> tuple[np.ndarray, Problem, bool]:
+    """(the classes, the problem, whether it is multi-label) of features and labels as `LogisticProbe.fit` takes them."""
+    labels = _array(y)
+    if len(labels) != len(features):
+        raise ValueError(f"{len(labels)} labels for {len(features)} rows of features")
+    if labels.ndim == 2:
+        return np.arange(labels.shape[1]), build_problem(features, labels, labels.shape[1], device=device), True
+    classes, targets = np.unique(labels, return_inverse=True)
+    return classes, build_problem(features, targets, len(classes), device=device), False
 
 
 def build_problem(features: Tensor, targets: Any, num_classes: int, *, device: str | None = None) -> Problem:

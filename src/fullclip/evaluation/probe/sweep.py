@@ -4,12 +4,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-import torch
-from torch import Tensor
 
-from fullclip.evaluation.probe.lbfgs import Solution, minimize
+from fullclip.evaluation.probe.lbfgs import minimize
 from fullclip.evaluation.probe.logistic import MAX_ITER, LogisticProbe, as_features, build_problem
-from fullclip.evaluation.probe.problem import Problem
+from fullclip.evaluation.probe.path import Path
 
 NUM_STEPS = 96  # from 1e-6 to 1e6, 8 a decade
 _COARSE = 16  # steps, two decades: 1e-6, 1e-4, ..., 1e6
@@ -81,21 +79,24 @@ def fit_best(
     validation: Examples,
     num_classes: int,
     *,
-    value: Callable[[np.ndarray], float],
+    value: Callable[[np.ndarray], float] | None = None,
     device: str | None = None,
     on_both: bool = True,
 ) -> Fitted:
     """The probe of appendix A.3: fitted on `train` for each penalty of the sweep, judged by `value` of its scores [n, classes]
-    on `validation`, fitted once more under the best one: on both, or without `on_both` on `train`.
+    on `validation` (by default accuracy), fitted once more under the best one: on both, or without `on_both` on `train`.
     """
+    if value is None and train.targets.ndim == 2:
+        raise ValueError("the probe of a multi-label set is chosen by a `value` of its scores, such as mean average precision")
     narrow = as_features(train.features, device).float()  # float64 is for the last fit
-    path = _Path(build_problem(narrow, train.targets, num_classes, device=device))
+    path = Path(build_problem(narrow, train.targets, num_classes, device=device), tolerance=_TOLERANCE)
     classes, is_multilabel = np.arange(num_classes), train.targets.ndim == 2
 
     def value_of(penalty: float) -> float:
         probe = LogisticProbe(1 / penalty, device=device)
         probe.take(path.problem, path.solve(penalty).weights, classes, is_multilabel=is_multilabel)
-        return value(probe.scores(validation.features))
+        scores = probe.scores(validation.features)
+        return float((scores.argmax(axis=1) == validation.targets).mean()) if value is None else value(scores)
 
     sweep = coarse_to_fine(value_of)
     last = _joined(train, validation) if on_both else train
@@ -112,34 +113,3 @@ def _joined(train: Examples, validation: Examples) -> Examples:
         features=np.concatenate([train.features, validation.features]),
         targets=np.concatenate([train.targets, validation.targets]),
     )
-
-
-class _Path:
-    """The minima of one problem under several penalties. Each is sought from where the two nearest that are known point to: the
-    minimum moves nearly along a line as the logarithm of the penalty changes.
-    """
-
-    def __init__(self, problem: Problem) -> None:
-        self.problem = problem
-        self._found: dict[float, Tensor] = {}
-
-    def start(self, penalty: float) -> Tensor:
-        """The point between the nearest minima on both sides; at an end of what is known the nearest one or the point beyond
-        two, whichever is lower.
-        """
-        known = sorted(self._found, key=lambda other: abs(np.log(other / penalty)))
-        if len(known) < 2 or known[0] == penalty:
-            return self._found[known[0]] if known else self.problem.zeros()
-        first = known[0]
-        across = [other for other in known if (other - penalty) * (first - penalty) < 0]
-        second = across[0] if across else known[1]
-        share = float(np.log(penalty / first) / np.log(second / first))
-        near, guess = self._found[first], torch.lerp(self._found[first], self._found[second], share)
-        if across:
-            return guess
-        return guess if self.problem.at(guess, penalty).value < self.problem.at(near, penalty).value else near
-
-    def solve(self, penalty: float) -> Solution:
-        solution = minimize(self.problem, penalty, self.start(penalty), max_iter=MAX_ITER, tolerance=_TOLERANCE)
-        self._found[penalty] = solution.weights
-        return solution
