@@ -96,6 +96,12 @@ def long_split(num: int = 2 * CHUNK + 30) -> Listed:
     return Listed(found)
 
 
+def as_extracted(split: Listed) -> list[Example]:
+    """The examples of a split that can be read, in the order that features come in."""
+    by_key = {example.key: example for example in split.examples if isinstance(example, Example)}
+    return [by_key[key] for key in extract(split, mean_backbone(), cache=None, world=World.single(), title="t").keys]
+
+
 def extract_work(world: World, cache: str | None) -> Extracted:
     return extract(long_split(), mean_backbone(), cache=Path(cache) if cache else None, world=world, title="t")
 

@@ -22,7 +22,18 @@ from fullclip.models.flops import image_flops
 from fullclip.preprocess.image import PreprocessConfig
 from fullclip.preprocess.tokenizer import Tokenizer
 from fullclip.zeroshot.classifier import ZeroShotClassifier
-from tasks import Listed, bad_label_work, examples, extract_work, long_split, mean_backbone, own_cache_work, pixels, words_work
+from tasks import (
+    Listed,
+    as_extracted,
+    bad_label_work,
+    examples,
+    extract_work,
+    long_split,
+    mean_backbone,
+    own_cache_work,
+    pixels,
+    words_work,
+)
 from tiny import tiny_encoder
 
 ALONE = World.single()
@@ -42,6 +53,24 @@ def test_rows_belong_to_their_examples(tmp_path):
         assert (labels, meta["i"]) == (example.labels, int(key[1:]))
         np.testing.assert_allclose(row, mean_backbone().features([example.image])[0][0])
     assert found.drops.counts == {"no label": 1}
+
+
+def test_examples_come_in_one_order_whatever_order_and_names_the_set_has_them_in():
+    straight = extract(long_split(), mean_backbone(), cache=None, world=ALONE, title="t")
+    assert straight.keys != tuple(sorted(straight.keys, key=lambda key: int(key[1:])))
+    shuffled = [long_split().examples[place] for place in np.random.default_rng(3).permutation(len(long_split()))]
+    renamed = [replace(example, key=f"other/{example.key}") for example in shuffled]
+    found = extract(Listed(renamed), mean_backbone(), cache=None, world=ALONE, title="t")
+    assert found.keys == tuple(f"other/{key}" for key in straight.keys)
+    assert (found.labels, found.meta) == (straight.labels, straight.meta)
+    np.testing.assert_allclose(found.features, straight.features, atol=1e-6)
+
+
+def test_a_picture_that_is_there_twice_comes_by_its_label():
+    twice = [Example(key=f"{label}", image=pixels(0, 0), labels=(label,)) for label in (2, 0, 1)]
+    for order in ([0, 1, 2], [2, 1, 0], [1, 2, 0]):
+        found = extract(Listed([twice[i] for i in order]), mean_backbone(), cache=None, world=ALONE, title="t")
+        assert found.keys == ("0", "1", "2")
 
 
 def test_what_cannot_be_read_is_counted_by_name(tmp_path):
@@ -140,7 +169,7 @@ def test_facts_are_counted_once_and_as_the_shapes_say():
 def test_kept_features_projected_are_the_embeddings(tmp_path, precision):
     encoder = tiny_encoder()
     cast_matrices(encoder.model, getattr(torch, precision))
-    images = [example.image for example in long_split(40).examples if isinstance(example, Example)]
+    images = [example.image for example in as_extracted(long_split(40))]
     for _ in range(2):
         found = extract(long_split(40), ClipBackbone(encoder, name="t"), cache=tmp_path, world=ALONE, title="t")
         np.testing.assert_allclose(encoder.project(found.features), encoder.encode_images(images), atol=1e-6)
@@ -206,7 +235,8 @@ def test_targets_of_several_labels():
         Example(key="b", image=pixels(0, 1), labels=(), meta={"not_judged": [1]}),
     ]
     extracted = extract(Listed(found), mean_backbone(), cache=None, world=ALONE, title="t")
-    assert extracted.targets(3).tolist() == [[1, 0, 1], [0, -1, 0]]
+    by_key = dict(zip(extracted.keys, extracted.targets(3).tolist(), strict=True))
+    assert by_key == {"a": [1, 0, 1], "b": [0, -1, 0]}
 
 
 def test_the_words_of_a_classifier_are_its_weights(tmp_path):

@@ -19,7 +19,7 @@ from fullclip.inference import Encoder
 from fullclip.zeroshot.classifier import ZeroShotClassifier, class_weights
 from fullclip.zeroshot.negatives import default_negatives
 from fullclip.zeroshot.outlier import METHODS, OutlierDetector
-from tasks import Listed, colour_task
+from tasks import Listed, as_extracted, colour_task
 from tiny import tiny_encoder
 
 SAID = [method.replace("_", " ") for method in METHODS]
@@ -77,7 +77,7 @@ def test_auroc_and_fpr_are_scikit_learns(record):
 def test_scores_are_the_detectors_own(record, colours):
     encoder = tiny_encoder()
     classifier = ZeroShotClassifier(encoder, colours.class_names, colours.templates)
-    images = [example.image for task in (colours, strangers()) for example in task.splits["test"].examples]
+    images = [example.image for task in (colours, strangers()) for example in as_extracted(task.splits["test"])]
     for method in METHODS:
         expected = OutlierDetector(classifier, method).scores(encoder.encode_images(images))
         np.testing.assert_allclose(record.arrays[method], expected, rtol=1e-3, atol=1e-6)
@@ -90,7 +90,7 @@ def test_no_name_of_a_class_is_held_against_it(subject, colours):
     weights = class_weights(encoder, named.classes, named.templates)
     classifier = ZeroShotClassifier(encoder, named.class_names, named.templates, weights=weights)
     others = [word for word in words if word not in (words[3], words[5])]
-    images = [example.image for task in (named, strangers()) for example in task.splits["test"].examples]
+    images = [example.image for task in (named, strangers()) for example in as_extracted(task.splits["test"])]
     expected = OutlierDetector(classifier, negatives=others).scores(encoder.encode_images(images))
     found = rejection(subject, inside=named, outside=strangers()).arrays["negative_labels"]
     np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-6)

@@ -62,7 +62,7 @@ def test_the_metric_that_the_task_names_comes_first():
 
 def test_a_key_is_the_captions_own_whatever_else_could_not_be_read():
     whole, torn = (retrieval(subject(), task=task(torn=torn)) for torn in (False, True))
-    assert whole.arrays["keys"][:4].tolist() == ["k0 0", "k1 0", "k1 1", "k2 0"]
+    assert {"k0 0", "k1 0", "k1 1", "k2 0"} < set(whole.arrays["keys"].tolist())
     assert set(torn.arrays["keys"]) < set(whole.arrays["keys"])
     assert torn.details["skipped"]["unreadable image"]["count"] == 1
     found = compare(whole.arrays, torn.arrays, task="pairs", metric=whole.results[0].metric)

@@ -148,7 +148,13 @@ def test_the_published_maps_of_imagenets_shifts_run_through(monkeypatch, name):
     assert classes == numbers
     logits = {one.name: random.normal(size=(len(one.splits["test"]), len(one.classes))) for one in (shift, imagenet)}
     who = subject()
-    monkeypatch.setattr(shifts, "zero_shot_logits", lambda subject, one: (who.features(one), logits[one.name]))
+
+    def told(_, one):
+        found = who.features(one)
+        places = {example.key: place for place, example in enumerate(one.splits["test"].examples)}
+        return found, logits[one.name][[places[key] for key in found.keys]]
+
+    monkeypatch.setattr(shifts, "zero_shot_logits", told)
     record = robustness(who, shift=shift, reference=imagenet, classes=classes)
     there = [place for place, own in enumerate(numbers) if own]
     right = []

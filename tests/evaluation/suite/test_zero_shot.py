@@ -12,7 +12,7 @@ from fullclip.evaluation.suite.subject import Subject
 from fullclip.evaluation.suite.zero_shot import templates_of, zero_shot, zero_shot_logits
 from fullclip.preprocess.image import from_array
 from fullclip.zeroshot.classifier import ZeroShotClassifier
-from tasks import colour_task, mean_backbone
+from tasks import as_extracted, colour_task, mean_backbone
 from tiny import tiny_encoder
 
 
@@ -44,7 +44,7 @@ def test_logits_are_those_of_the_published_procedure(tmp_path, keep):
     )
     who = subject(tmp_path if keep else None)
     encoder = who.clip.encoder
-    pixels = torch.stack([encoder.transform(from_array(example.image)) for example in task.splits["test"].examples])
+    pixels = torch.stack([encoder.transform(from_array(example.image)) for example in as_extracted(task.splits["test"])])
     with torch.no_grad():
         features = encoder.model.encode_image(pixels)
     features = features / features.norm(dim=-1, keepdim=True)
@@ -58,7 +58,7 @@ def test_the_record_is_what_the_classifier_answers():
     task, who = colour_task(4, 5), subject()
     record = zero_shot(who, task=task)
     classifier = ZeroShotClassifier(who.clip.encoder, labels=list(task.class_names), templates=task.templates)
-    examples = task.splits["test"].examples
+    examples = as_extracted(task.splits["test"])
     answers = classifier.predict([example.image for example in examples])
     right = [answer == task.class_names[example.labels[0]] for answer, example in zip(answers, examples, strict=True)]
     assert record.results[0].value == np.mean(right)
