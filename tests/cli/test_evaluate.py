@@ -78,6 +78,7 @@ def test_a_folder_is_a_task_and_everything_can_be_asked_of_it(model, colours, tm
         assert result["n"] > 0
     lines = [json.loads(line) for line in (tmp_path / "out/results.jsonl").read_text().splitlines()]
     assert len(lines) == len(found["results"])
+    assert {line["model"] for line in lines} == {"tiny"}
     page = (tmp_path / "out/report.html").read_text()
     assert "colours" in page
     assert found["report"].endswith("report.html")

@@ -112,7 +112,7 @@ def _subject(model: str | None, features: str | None, device: str | None, world:
     if model is None:
         backbone = open_backbone(features or "", device=chosen)
     else:
-        backbone = ClipBackbone(load(model, device=str(chosen)), name=model)
+        backbone = ClipBackbone(load(model, device=str(chosen)), name=_title(model))
     about = About(model=backbone.name, fingerprint=backbone.fingerprint, facts=backbone.facts)
     subject = Subject(
         backbone=backbone,
@@ -186,6 +186,15 @@ def _row(result: Mapping[str, Any]) -> list[str]:
     low, high = result["interval"]
     numbers = [f"{result['value']:.4g}", f"{low:.4g} to {high:.4g}", f"{result['n']:,}"]
     return [result["task"], result["protocol"], result["metric"], *numbers]
+
+
+def _title(model: str) -> str:
+    """What reports call a model: its name, or of a path its end, with the run's folder before a mere "model"."""
+    path = Path(model)
+    if not path.exists():
+        return model
+    parts = path.resolve().parts
+    return "/".join(parts[-2:]) if parts[-1].startswith("model") else parts[-1]
 
 
 def _slug(name: str) -> str:
