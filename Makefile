@@ -10,13 +10,13 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 setup: $(VENV)/installed
 
-# clip-anytorch (openai/CLIP's own code, for comparison in tests) asks for torchvision, which nothing here needs.
+# clip-anytorch (openai/CLIP's own code) and clip-benchmark, for comparison in tests, ask for torchvision, which nothing here needs.
 $(VENV)/installed: pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit("fullclip needs Python 3.10 or newer" if sys.version_info < (3, 10) else 0)'
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt torch
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[all,dev]'
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --no-deps clip-anytorch
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --no-deps clip-anytorch clip-benchmark
 	touch $@
 
 demo: setup

@@ -37,7 +37,7 @@ for colour in COLOURS:
         picture.save(folder / f"{colour}{number}.png")
         (folder / f"{colour}{number}.txt").write_text(f"a {colour} square")
 write_shards(read_source(str(folder), Drops(strict=True)), folder / "shards")
-settings = [f"data.shards={folder / 'shards'}", "train.steps=30", "train.batch_size=16", "optim.warmup=5"]
+settings = [f"data.shards={folder / 'shards'}", "train.steps=40", "train.batch_size=16", "optim.warmup=5"]
 done = train(override(demo(), settings), folder / "run", resume=False, world=World.single(), device=torch.device("cpu"))
 
 encoder = fullclip.load(done.model)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 from scipy.optimize import minimize as scipy_minimize
-from scipy.special import log_expit, logsumexp
+from scipy.special import log_expit, logsumexp, softmax
 
 from clouds import clouds, theirs
 from fullclip.evaluation.probe import LogisticProbe, fit_path
@@ -78,11 +78,16 @@ def test_the_minimum_is_scipys_for_classes_of_very_different_sizes():
     kept = (labels != 3) | (np.arange(240) % 30 == 0)
     features, labels = features[kept].astype(np.float64), labels[kept]
 
-    def of(flat: np.ndarray) -> float:
+    def of(flat: np.ndarray) -> tuple[float, np.ndarray]:
         weights = flat.reshape(4, 11)
-        return objective(weights[:, :-1], weights[:, -1], features, labels, 2.0)
+        shares = softmax(features @ weights[:, :-1].T + weights[:, -1], axis=1)
+        shares[np.arange(len(labels)), labels] -= 1
+        slopes = np.hstack([weights[:, :-1] + 2.0 * shares.T @ features, 2.0 * shares.sum(axis=0)[:, None]])
+        return objective(weights[:, :-1], weights[:, -1], features, labels, 2.0), slopes.ravel()
 
-    best = scipy_minimize(of, np.zeros(44), method="L-BFGS-B", options={"maxiter": 2000, "maxfun": 500_000, "ftol": 1e-14})
+    best = scipy_minimize(
+        of, np.zeros(44), jac=True, method="L-BFGS-B", options={"maxiter": 20_000, "maxfun": 50_000, "ftol": 1e-15}
+    )
     probe = LogisticProbe(2.0, tolerance=1e-9).fit(features, labels)
     assert probe.objective_ == pytest.approx(best.fun, rel=1e-6)
 
