@@ -39,6 +39,7 @@ def classified(
     n: int = 120,
     seed: int = 0,
     metric: str = "accuracy",
+    dataset: str = "",
 ) -> Record:
     """A record of answers of which about `skill` are right; the images are the same for all of one `task`."""
     labels = np.random.default_rng(7).integers(len(classes), size=n)
@@ -59,7 +60,7 @@ def classified(
     asked = Task(name=task, kind="classification", metric=metric, splits={"test": Listed(examples(3, 1))}, classes=names)
     told = scored(asked, scores, found)
     fitted = {"lambda": 1.0, "train": 500, "dim": 64, "validation": "the validation split", "converged": True}
-    details = told.details if protocol == "zero-shot" else {**told.details, **fitted}
+    details = {**told.details, "dataset": dataset, **(fitted if protocol == "probe" else {})}
     record = Record(task=task, protocol=protocol, results=told.results, details=details, arrays=told.arrays)
     write_record(folder, record)
     return record

@@ -122,6 +122,37 @@ def test_a_shift_is_held_against_its_reference(model, colours, tmp_path):
         assert {(protocol, "accuracy"), (protocol, "accuracy on colours")} <= results
 
 
+def test_what_was_asked_for_and_cannot_be_measured_is_said(model, tmp_path):
+    alone = write_task(tmp_path / "drawings", splits=("test",))
+    (alone / "task.toml").write_text('reference = "photos"')
+    out = ("--task", str(alone), "--out", str(tmp_path / "out"), "--json")
+    code, found, said = run(model, *out, "--probe", "--rejection")
+    assert code == 0
+    expected = [
+        "probe: not asked of drawings: there is no train split",
+        "robustness: not asked of drawings: 'photos', of which it is a shift, is not among the tasks; add it with --task",
+        "rejection: not asked of drawings: it takes two classifications that have no class in common",
+    ]
+    assert json.loads(found)["not_asked"] == expected
+    assert [line for line in said.splitlines() if "not asked" in line] == expected
+
+
+def test_a_cache_that_cannot_be_written_is_told_before_anything_is_computed(model, colours, tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("FULLCLIP_CACHE", str(tmp_path / "file/cache"))
+    code, _, said = run(model, "--task", str(colours), "--out", str(tmp_path / "out"))
+    assert code == 2
+    assert "(Not a directory); set FULLCLIP_CACHE to a folder that can be written" in said
+    assert not (tmp_path / "out").exists()
+
+
+def test_out_is_a_folder(model, colours, tmp_path):
+    (tmp_path / "out").write_text("kept")
+    code, _, said = run(model, "--task", str(colours), "--out", str(tmp_path / "out"))
+    assert (code, "out is a file; the results go into a folder, give another --out" in said) == (2, True)
+    assert (tmp_path / "out").read_text() == "kept"
+
+
 def test_test_images_are_looked_for_in_training_shards(model, colours, tmp_path):
     shards = make_shards(tmp_path / "shards", make_pairs(6))
     found = told(model, "--task", str(colours), "--overlap", shards[0], "--out", str(tmp_path / "out"))

@@ -148,6 +148,8 @@ def images(folder: Path, classes: list[str]) -> None:
 def test_a_known_set_is_asked_by_the_papers_words_and_a_folder_by_its_own(tmp_path):
     images(tmp_path / "rendered_sst2/test", ["positive", "negative"])
     task = find_task("rendered_sst2", root=tmp_path)
+    assert task.dataset == "rendered_sst2"
+    assert find_task(str(tmp_path / "rendered_sst2")).dataset == ""
     assert (task.name, task.templates) == ("rendered_sst2", ("a {c} review of a movie.",))
     assert task.note == "2 test images; the paper has 1,821."
     own = find_task(str(tmp_path / "rendered_sst2"))

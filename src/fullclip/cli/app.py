@@ -5,6 +5,7 @@
 
 import os
 import sys
+import warnings
 from typing import Annotated
 
 import typer
@@ -48,6 +49,8 @@ def _options(
 
 def main() -> None:
     """Run a command; an expected error is one line on stderr."""
+    # Pillow's advice on how to convert such pictures is for programmers; they are converted as openai/CLIP converts them
+    warnings.filterwarnings("ignore", message="Palette images with Transparency", category=UserWarning)
     try:
         app()
     except KeyboardInterrupt:

@@ -64,6 +64,7 @@ def evaluate(
     on where an interrupted one has stopped. Many processes: torchrun --nproc-per-node 8 -m fullclip evaluate ...
     """
     from fullclip.core import distributed
+    from fullclip.evaluation.suite.plan import unasked
     from fullclip.evaluation.suite.run import run
 
     if listing or pull:
@@ -80,11 +81,14 @@ def evaluate(
             subject, about = distributed.together(lambda: _subject(model, features, device, world), world)
             tasks = distributed.together(lambda: _tasks(task or [], data, limit), world)
             asked = distributed.together(lambda: _questions(tasks, protocols, overlap or [], threshold or []), world)
+            left = unasked(tasks, protocols)
+            for line in left if world.leads else ():
+                note(line)
             done = run(subject, asked, about=about, out=folder, on_record=_tell)
     finally:
         distributed.stop(world)
     if world.leads:
-        _finish(done, folder, json=json)
+        _finish(done, folder, left, json=json)
 
 
 def _protocols(model: str | None, wanted: dict[str, bool]) -> list["Protocol"]:
@@ -116,11 +120,25 @@ def _subject(model: str | None, features: str | None, device: str | None, world:
     about = About(model=backbone.name, fingerprint=backbone.fingerprint, facts=backbone.facts)
     subject = Subject(
         backbone=backbone,
-        cache=cache_folder() / "features",
+        cache=_cache(cache_folder()),
         world=world,
         device=str(chosen) if chosen.type == "cuda" else None,
     )
     return subject, about
+
+
+def _cache(folder: Path) -> Path:
+    """Where features are kept; ValueError where nothing can be."""
+    from tempfile import TemporaryFile
+
+    features = folder / "features"
+    try:
+        features.mkdir(parents=True, exist_ok=True)
+        with TemporaryFile(dir=features):
+            return features
+    except OSError as error:
+        advice = "set FULLCLIP_CACHE to a folder that can be written"
+        raise ValueError(f"features cannot be kept at {features} ({error.strerror}); {advice}") from None
 
 
 def _tasks(names: list[str], data: Path | None, limit: int | None) -> list["Task"]:
@@ -154,7 +172,7 @@ def _tell(record: "Record") -> None:
     note(f"{record.task} · {record.protocol}: {first.metric} {first.value:.4g} ({low:.4g} to {high:.4g}), n = {first.n:,}")
 
 
-def _finish(done: "Evaluated", folder: Path, *, json: bool) -> None:
+def _finish(done: "Evaluated", folder: Path, left: list[str], *, json: bool) -> None:
     """The numbers on stdout, the page beside them; exit code 1 where something could not be measured."""
     from fullclip.core.config import to_dict
     from fullclip.evaluation.report.write import write_report
@@ -166,7 +184,7 @@ def _finish(done: "Evaluated", folder: Path, *, json: bool) -> None:
     if json:
         failures = [to_dict(failure) for failure in done.failures]
         where = {"folder": str(folder), "report": str(page) if page else None}
-        show_json({"results": results, "skipped": skipped, "notes": notes, "failures": failures, **where})
+        show_json({"results": results, "skipped": skipped, "notes": notes, "not_asked": left, "failures": failures, **where})
     else:
         show_table(["task", "protocol", "metric", "value", "95% interval", "n"], [_row(result) for result in results])
     for name, text in notes.items():

@@ -31,7 +31,8 @@ def folders(tmp_path_factory) -> Path:
         folder = begin(root / f"clip{place}", name, gflops=4.4 * (place + 1), image_size=32, source={"home": "<nowhere>"})
         for task, skill in (("cifar10", 0.5), (HOSTILE, 0.6), ("shapes", 0.7), ("pets", 0.3)):
             classes = ("a|b", HOSTILE, "crème & cake")
-            classified(folder, task, skill + 0.1 * place, classes=classes, seed=place)
+            dataset = task if task == "cifar10" else ""
+            classified(folder, task, skill + 0.1 * place, classes=classes, seed=place, dataset=dataset)
             classified(folder, task, skill + 0.25, classes=classes, seed=place, protocol="probe")
             few_shot(folder, task, CURVE, zero_shot=0.45, equals=5.6)
         shifted(folder, "art", 0.6 + 0.1 * place, 0.5)
@@ -182,6 +183,38 @@ def test_what_a_score_rejects_is_told(report):
     row = next(line for line in report.markdown.splitlines() if line.startswith("| cifar10 vs shapes | clip & co"))
     low, high = share("t", "m", 33, 90).interval
     assert row.endswith(f"| energy | **80.0** (78.0 to 82.0) | 44.4 (40.0 to 50.0) | – | 36.7 ({between((low, high))}) | 180 |")
+
+
+def test_many_pairs_of_sets_are_a_matrix_and_the_rest_is_folded(tmp_path):
+    folder = begin(tmp_path / "many", "clip")
+    names, random = ("a", "b", "c", "d"), np.random.default_rng(0)
+    areas = {(one, other): random.uniform() for one in names for other in names if one != other and (one, other) != ("c", "a")}
+    for (one, other), area in areas.items():
+        rejected(folder, one, other, area)
+    few = write_report([folder], tmp_path / "few.html").markdown
+    assert "classes of" not in few  # 11 rows can be read
+    rejected(folder, "a", "e", 0.5)
+    rejected(folder, "b", "e", 0.25)
+    report = write_report([folder], tmp_path / "many.html")
+    rows = [line.split(" | ") for line in report.markdown.splitlines() if "| classes of | a | b | c | d | e |" in line]
+    assert len(rows) == 1
+    lines = report.markdown.splitlines()
+    start = next(i for i, line in enumerate(lines) if line.startswith("| classes of |"))
+    expected = {**areas, ("a", "e"): 0.5, ("b", "e"): 0.25}
+    for row, one in zip(lines[start + 2 :], names, strict=False):
+        cells = [f"{100 * expected[one, other]:.1f}" if (one, other) in expected else "–" for other in "abcde"]
+        assert row == f"| {one} | {' | '.join(cells)} |"
+    page = report.page.read_text()
+    assert page.index("classes of") < page.index("Every score on each two sets") < page.index("a vs b")
+
+
+def test_a_task_that_is_only_called_like_a_known_set_is_not_said_to_be_it(tmp_path):
+    folder = begin(tmp_path / "own", "clip")
+    classified(folder, "coco", 0.5)
+    page = write_report([folder], tmp_path / "out.html").page.read_text()
+    assert "cocodataset.org" not in page
+    classified(folder, "cifar10", 0.5, dataset="cifar10")
+    assert "cs.toronto.edu" in write_report([folder], tmp_path / "out.html").page.read_text()
 
 
 def test_what_was_left_out_is_told(report):

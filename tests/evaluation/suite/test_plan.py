@@ -5,10 +5,10 @@ from dataclasses import replace
 import pytest
 
 from fullclip.core.distributed import World
-from fullclip.evaluation.suite.plan import PROTOCOLS, questions
+from fullclip.evaluation.suite.plan import PROTOCOLS, questions, unasked
 from fullclip.evaluation.suite.subject import Subject
 from pairs import make_pairs, make_shards
-from tasks import colour_task, mean_backbone
+from tasks import caption_task, colour_task, mean_backbone
 
 
 def asked(tasks, protocols=PROTOCOLS, **more):
@@ -36,8 +36,33 @@ def test_a_shift_is_asked_with_its_reference_and_adapted_where_that_can_be_train
     assert asked([shift, colour_task()], protocols) == {("robustness", "drawings")}
     found = asked([shift, colour_task(splits=("train", "test"))], protocols)
     assert found == {("robustness", "drawings"), ("adapted-robustness", "drawings")}
-    with pytest.raises(ValueError, match="drawings: nothing to ask for robustness, adapted-robustness"):
+    with pytest.raises(
+        ValueError, match=r"drawings: nothing can be asked \(robustness: not asked of drawings: 'colours', of which"
+    ):
         asked([shift], protocols)
+
+
+def test_what_is_asked_of_nothing_is_said_with_its_reason():
+    trained = colour_task(name="trained", splits=("train", "test"))
+    shift = replace(colour_task(name="drawings"), reference="colours")
+    assert unasked([trained], ["zero-shot", "retrieval", "probe", "few-shot", "calibration", "robustness"]) == []
+    assert unasked([colour_task(), caption_task(), trained, shift], ["zero-shot", "probe", "calibration"]) == [
+        "probe: not asked of colours, drawings: there is no train split",
+        "probe: not asked of captions: images with captions have no classes",
+        "calibration: not asked of captions: not one label an image",
+    ]
+    alone = "robustness: not asked of drawings: 'colours', of which it is a shift, is not among the tasks; add it with --task"
+    assert unasked([shift], ["zero-shot", "robustness", "adapted-robustness"]) == [alone]
+    assert unasked([shift], ["zero-shot"]) == []
+    assert unasked([shift, colour_task()], ["robustness"]) == []
+    assert unasked([shift, colour_task()], ["robustness", "adapted-robustness"]) == [
+        "robustness of a probe: not asked of drawings: 'colours', of which it is a shift, has no train split"
+    ]
+    assert unasked([colour_task(), shift], ["rejection"]) == [
+        "rejection: not asked of colours, drawings: it takes two classifications that have no class in common"
+    ]
+    other = replace(colour_task(name="shapes"), classes=(("disc",), ("square",), ("star",)))
+    assert unasked([colour_task(), other], ["rejection"]) == []
 
 
 def test_classes_that_do_not_correspond_fail_their_question_alone():

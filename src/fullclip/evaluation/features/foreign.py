@@ -26,6 +26,9 @@ from fullclip.evaluation.features.backbone import Backbone, FunctionBackbone, fi
 from fullclip.preprocess.image import PreprocessConfig
 
 IMAGENET = PreprocessConfig(mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225), interpolation="bilinear")
+# What goes through a network at once. On a processor PyTorch gives larger blocks of memory back after each layer, and fetches
+# them again, which takes longer than to compute with them: 4 pictures of side 224 are below that.
+_LARGEST_BATCH, _PIXELS = 32, 4 * 224**2
 _TYPES: Mapping[str, type[np.floating[Any]]] = {
     "tensor(float)": np.float32,
     "tensor(float16)": np.float16,
@@ -66,7 +69,8 @@ def _from_function(path: Path, function: str, *, device: torch.device) -> Backbo
 
     # neither weights nor settings say what forward() does with them; the file does
     mark = hashlib.sha256(f"{fingerprint(network, preprocess)} {sha256(path)}".encode()).hexdigest()
-    return FunctionBackbone(forward, name=name, fingerprint=mark, preprocess=preprocess, counts=True)
+    batch_size = _LARGEST_BATCH if device.type == "cuda" else max(1, min(_LARGEST_BATCH, _PIXELS // preprocess.size**2))
+    return FunctionBackbone(forward, name=name, fingerprint=mark, preprocess=preprocess, batch_size=batch_size, counts=True)
 
 
 def _made(path: Path, function: str) -> Any:

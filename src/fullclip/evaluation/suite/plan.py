@@ -37,19 +37,30 @@ SHOTS, SEEDS = (1, 2, 4, 8, 16), 3
 
 @dataclass(frozen=True, kw_only=True)
 class _OfOneTask:
-    """A protocol that looks at one task, which tasks it fits, and which of their splits it looks at."""
+    """A protocol that looks at one task, why it does not fit a task (empty where it does), and which splits it looks at."""
 
     answer: Callable[..., Record]
-    fits: Callable[[Task], bool]
+    hindrance: Callable[[Task], str]
     splits: tuple[str, ...] = SPLITS
 
 
+def _no_train(task: Task) -> str:
+    return "" if "train" in task.splits else "there is no train split"
+
+
+_NO_LABELS, _NO_CLASSES, _NO_PAIRS = "not one label an image", "images with captions have no classes", "no captions"
 _OF_ONE: Mapping[str, _OfOneTask] = {
-    "zero-shot": _OfOneTask(answer=zero_shot, fits=lambda task: task.kind != "retrieval", splits=("test",)),
-    "retrieval": _OfOneTask(answer=retrieval, fits=lambda task: task.kind == "retrieval", splits=("test",)),
-    "probe": _OfOneTask(answer=probe, fits=lambda task: task.kind != "retrieval" and "train" in task.splits),
-    "few-shot": _OfOneTask(answer=few_shot, fits=lambda task: task.kind == "classification" and "train" in task.splits),
-    "calibration": _OfOneTask(answer=calibration, fits=lambda task: task.kind == "classification"),
+    "zero-shot": _OfOneTask(
+        answer=zero_shot, hindrance=lambda task: _NO_CLASSES if task.kind == "retrieval" else "", splits=("test",)
+    ),
+    "retrieval": _OfOneTask(
+        answer=retrieval, hindrance=lambda task: "" if task.kind == "retrieval" else _NO_PAIRS, splits=("test",)
+    ),
+    "probe": _OfOneTask(answer=probe, hindrance=lambda task: _NO_CLASSES if task.kind == "retrieval" else _no_train(task)),
+    "few-shot": _OfOneTask(
+        answer=few_shot, hindrance=lambda task: _NO_LABELS if task.kind != "classification" else _no_train(task)
+    ),
+    "calibration": _OfOneTask(answer=calibration, hindrance=lambda task: _NO_LABELS if task.kind != "classification" else ""),
 }
 
 
@@ -76,7 +87,7 @@ def questions(
     found = []
     for task in tasks:
         for protocol in protocols:
-            if protocol in _OF_ONE and _OF_ONE[protocol].fits(task):
+            if protocol in _OF_ONE and not _OF_ONE[protocol].hindrance(task):
                 known, chosen = _OF_ONE[protocol], settings.get(protocol, {})
                 answer = partial(known.answer, task=task, **chosen)
                 found.append(_question(protocol, (task,), answer, settings=chosen, splits=known.splits))
@@ -86,8 +97,35 @@ def questions(
     if "rejection" in protocols:
         found += _of_strangers(tasks)
     if not found:
-        raise ValueError(f"{', '.join(task.name for task in tasks)}: nothing to ask for {', '.join(protocols)}")
+        reasons = "; ".join(unasked(tasks, protocols)) or f"no {' or '.join(protocols)} of such a task"
+        raise ValueError(f"{', '.join(task.name for task in tasks)}: nothing can be asked ({reasons})")
     return found
+
+
+def unasked(tasks: Sequence[Task], protocols: Sequence[Protocol]) -> list[str]:
+    """What `questions` leaves out of what somebody may expect, and why: a line for people for each reason. That only sets of
+    pairs are asked for retrieval, and only classes for zero-shot answers, goes without saying.
+    """
+    reasons: dict[tuple[str, str], list[str]] = {}
+    for protocol in ("probe", "few-shot", "calibration"):
+        for task in tasks:
+            reason = _OF_ONE[protocol].hindrance(task) if protocol in protocols else ""
+            if reason:
+                reasons.setdefault((protocol, reason), []).append(task.name)
+    by_name = {task.name: task for task in tasks}
+    for task in tasks:
+        if task.reference is None:
+            continue
+        if task.reference not in by_name and {"robustness", "adapted-robustness"} & set(protocols):
+            told = f"{task.reference!r}, of which it is a shift, is not among the tasks; add it with --task"
+            reasons.setdefault(("robustness", told), []).append(task.name)
+        elif "adapted-robustness" in protocols and "train" not in by_name[task.reference].splits:
+            told = f"{task.reference!r}, of which it is a shift, has no train split"
+            reasons.setdefault(("robustness of a probe", told), []).append(task.name)
+    if "rejection" in protocols and not any(True for _ in _of_strangers(tasks)):
+        said = "it takes two classifications that have no class in common"
+        reasons["rejection", said] = [task.name for task in tasks]
+    return [f"{protocol}: not asked of {', '.join(names)}: {reason}" for (protocol, reason), names in reasons.items()]
 
 
 def _of_training(tasks: Sequence[Task], shards: Sequence[str], thresholds: Mapping[str, float]) -> Iterator[Question]:

@@ -40,6 +40,8 @@ def open_folder(out: Path, about: About) -> list[str]:
     """Begin or go on with the folder of an evaluation; ValueError where it holds another model's numbers. What is damaged in it
     is set aside, and said.
     """
+    if out.exists() and not out.is_dir():
+        raise ValueError(f"{out} is a file; the results go into a folder, give another --out")
     kept = read_about(out)
     if kept is not None and kept.fingerprint != about.fingerprint:
         raise ValueError(f"{out} holds the evaluation of {kept.model}, other weights than {about.model}; give another --out")
@@ -99,6 +101,7 @@ def _answered(subject: Subject, question: Question, out: Path) -> Record:
         return record
     answer = question.answer(subject)
     notes = [task.note for task in question.tasks if task.note]
-    record = replace(answer, details={**answer.details, "task_note": " ".join(notes), "identity": identity})
+    told = {"dataset": question.tasks[0].dataset, "task_note": " ".join(notes), "identity": identity}
+    record = replace(answer, details={**answer.details, **told})
     on_leader(lambda: write_record(out, record), subject.world)
     return record

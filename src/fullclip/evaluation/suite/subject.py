@@ -75,6 +75,7 @@ def _told(task: Task, splits: tuple[str, ...]) -> dict[str, Any]:
         "classes": [list(names) for names in task.classes],
         "templates": list(task.templates),
         "reference": task.reference,
+        "dataset": task.dataset,
         "reference_classes": [list(classes) for classes in task.reference_classes],
         "splits": {name: split.digest() for name, split in task.splits.items() if name in splits},
     }

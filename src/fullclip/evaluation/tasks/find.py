@@ -147,6 +147,7 @@ def _known(name: str, root: Path) -> Task:
             splits=splits,
             classes=class_names(words),
             templates=templates(words),
+            dataset=name,
         )
     task = _in_folder(found.path, name)
     if task.kind != dataset.kind:
@@ -159,7 +160,7 @@ def _known(name: str, root: Path) -> Task:
     number = len(task.splits["test"])
     if dataset.test not in (0, number):
         task = replace(task, note=noted(task.note, f"{number:,} test images; the paper has {dataset.test:,}."))
-    return with_the_papers_words(replace(task, name=name, metric=dataset.metric), dataset)
+    return with_the_papers_words(replace(task, name=name, metric=dataset.metric, dataset=name), dataset)
 
 
 def _in_folder(path: str, name: str) -> Task:

@@ -80,7 +80,8 @@ class Task:
 
     `test` is what is measured; `train` and `validation` are there where a probe can be fitted. `reference` names, for a shift
     (section 3.3), the task whose classes these are, and `reference_classes` which of them each class is, by number or name: one
-    or several; where there are none, classes of the same name are meant. `note` says what a reader of the numbers should know.
+    or several; where there are none, classes of the same name are meant. `dataset` is the name of the known set that this is,
+    empty for a task of the user's own, whatever that is called. `note` says what a reader of the numbers should know.
     """
 
     name: str
@@ -91,6 +92,7 @@ class Task:
     templates: tuple[str, ...] = ()
     reference: str | None = None
     reference_classes: tuple[tuple[int | str, ...], ...] = ()
+    dataset: str = ""
     note: str = ""
 
     def __post_init__(self) -> None:

@@ -72,7 +72,8 @@ def _plain(value: Any) -> str:
 
 def sets(runs: Sequence[Run]) -> Section | None:
     """Of the known sets that were asked: what they are, and whose."""
-    names = sorted({task for run in runs for _, task in run.records if task in DATASETS})
+    named = {str(record.details.get("dataset", "")) for run in runs for record in run.records.values()}
+    names = sorted(named & DATASETS.keys())
     if not names:
         return None
     rows: list[list[Cell]] = []

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from fullclip.core.types import Result
-from fullclip.evaluation.report.document import Block, Cell, Number, Picture, Section, Table, Text, fold_all_but
+from fullclip.evaluation.report.document import Block, Cell, Folded, Number, Picture, Section, Table, Text, fold_all_but
 from fullclip.evaluation.report.figures.curves import Reliability, reliability
 from fullclip.evaluation.report.figures.histograms import inside_outside
 from fullclip.evaluation.report.runs import Run, all_tasks
@@ -11,6 +11,7 @@ from fullclip.evaluation.report.wording import DASH, counts, number, percent, pl
 
 _MOST_HISTOGRAMS = 12
 _OPEN_RELIABILITIES = 2
+_MOST_ROWS = 12  # of single scores; beyond, a matrix is what can be read
 _REJECTED = {
     "AUROC": "AUROC",
     "FPR@95": "FPR@95",
@@ -80,7 +81,8 @@ def rejection(runs: Sequence[Run]) -> Section | None:
     if not own:
         return None
     words = (
-        "Pictures of one set, and pictures of another one whose classes are none of the first's. AUROC is the chance that a"
+        "Pictures of one set, and pictures of another one, none of whose classes has the name of one of the first's; where two"
+        " names mean the same thing, its pictures count as strangers all the same. AUROC is the chance that a"
         " stranger has the higher score, 50% being chance; FPR@95 the share of strangers that are taken in where 95% of the"
         " set's own pictures are. A threshold is fitted, on other pictures, so that 5% of the set's own are rejected: the last"
         " two columns say how many it rejects."
@@ -104,12 +106,37 @@ def rejection(runs: Sequence[Run]) -> Section | None:
                 pictures.append([_histograms(run, task)])
     columns = ["sets", "model", "score", *_REJECTED.values(), "n"]
     note = "In %, with 95% intervals; the best AUROC of a model on two sets is bold."
-    blocks: list[Block] = [Text(words), Table(columns=columns, rows=rows, note=note)]
+    every = Table(columns=columns, rows=rows, note=note)
+    blocks: list[Block] = [Text(words)]
+    if len(rows) > _MOST_ROWS:
+        blocks += [_matrix(run) for run in own]
+        blocks.append(Folded(summary="Every score on each two sets, with intervals", blocks=[every]))
+    else:
+        blocks.append(every)
     blocks += fold_all_but(1, titles, pictures)
     num_pairs = sum(len(run.of("rejection")) for run in own)
     if num_pairs > len(pictures):
         blocks.append(Text(f"Histograms are shown of the first {len(pictures)} of {num_pairs}."))
     return Section(title="Pictures of none of the classes", blocks=blocks)
+
+
+def _matrix(run: Run) -> Table:
+    """AUROC of the first score, by whose classes were asked for and whose pictures were strangers."""
+    records = run.of("rejection")
+    method = next(iter(next(iter(records.values())).details["methods"]))
+    values = {
+        (record.details["in"], record.details["out"]): result.value
+        for record in records.values()
+        for result in record.results
+        if result.metric == f"AUROC ({method})"
+    }
+    inside, outside = (sorted({pair[side] for pair in values}) for side in (0, 1))
+    rows: list[list[Cell]] = [
+        [one, *(Number(value=percent(values[one, other]) if (one, other) in values else DASH) for other in outside)]
+        for one in inside
+    ]
+    note = f"{run.name}: AUROC in % of {method}. Rows: whose classes were asked for; columns: whose pictures were strangers."
+    return Table(columns=["classes of", *outside], rows=rows, note=note)
 
 
 def _histograms(run: Run, task: str) -> Picture:
