@@ -17,7 +17,7 @@ from fullclip.core.storage import cache_folder, is_folder, is_remote
 from fullclip.evaluation.datasets import DATASETS, HUB_OWNER, Dataset, class_names, templates
 from fullclip.evaluation.tasks.arrays import ArraySplit
 from fullclip.evaluation.tasks.files import folders_in
-from fullclip.evaluation.tasks.folder import read_folder
+from fullclip.evaluation.tasks.folder import read_folder, read_shards
 from fullclip.evaluation.tasks.originals import read_original
 from fullclip.evaluation.tasks.packaged import PACKAGED
 from fullclip.evaluation.tasks.settings import SETTINGS
@@ -167,7 +167,8 @@ def _in_folder(path: str, name: str) -> Task:
     """The task in a folder, whatever its layout, or in the one folder that it holds."""
     for place in _and_lone_folders(path):
         if not is_remote(place) and (Path(place) / SETTINGS).is_file():
-            return read_folder(Path(place), name=name)
+            in_shards = is_webdataset(place) and CLASSES in names_in(place)
+            return (read_shards if in_shards else read_folder)(Path(place), name=name)
         if is_webdataset(place):
             return read_webdataset(place, name=name)
         if any(file.endswith(".tar") for file in names_in(place)):

@@ -24,19 +24,31 @@ A class that the reference has not is `cow = []`. Paths are relative to the fold
 labels between semicolons, and maybe a column not_judged. Columns beyond these are kept: frames of videos say their anchor and
 offset there. Retrieval takes whatever `fullclip data shard` takes: images beside captions, or a table of both.
 
+Beside shards of WebDataset's layout, task.toml may say the name, metric, templates, reference and names of classes.
+
 Folders within a lone folder are looked at as if they were in its place. Where there is a validation split, but no test split,
 as in ImageNet, validation is what is measured.
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
+from fullclip.core.config import nearest
 from fullclip.evaluation.tasks.files import PairSplit, folders_in, images_in, is_image_name
 from fullclip.evaluation.tasks.labels import Classes, from_folders, from_sidecars, has_sidecars
 from fullclip.evaluation.tasks.settings import SETTINGS, TaskFile, read_settings
 from fullclip.evaluation.tasks.tables import from_table
 from fullclip.evaluation.tasks.task import METRIC_OF, Split, Task
-from fullclip.evaluation.tasks.webdataset import SPLIT_OF, TEMPLATES, lines_of_file, splits_among
+from fullclip.evaluation.tasks.webdataset import (
+    CLASSES,
+    SPLIT_OF,
+    TEMPLATES,
+    TYPE,
+    lines_of_file,
+    read_webdataset,
+    splits_among,
+)
 
 
 def read_folder(folder: Path, *, name: str | None = None) -> Task:
@@ -58,6 +70,32 @@ def read_folder(folder: Path, *, name: str | None = None) -> Task:
         reference=plain.reference or None,
         reference_classes=_reference_classes(folder, settings, classes),
         note=note,
+    )
+
+
+def read_shards(folder: Path, *, name: str) -> Task:
+    """The task in shards of WebDataset's layout that a task.toml stands beside: it may say the name, metric, templates and
+    reference, and under [classes] other names for lines of classnames.txt. ValueError names what it may not say, and where.
+    """
+    settings, task = read_settings(folder), read_webdataset(str(folder), name=name)
+    plain, own = settings.plain, [names[0] for names in task.classes]
+    if plain.labels or settings.splits:
+        raise ValueError(f"{folder / SETTINGS}: labels and [splits] are for folders of images; shards have theirs in them")
+    if plain.kind not in (task.kind, "classification"):
+        raise ValueError(
+            f"{folder / SETTINGS}: kind = {plain.kind!r}, but the shards are of a {task.kind} task ({TYPE} says it)"
+        )
+    for unknown in sorted(settings.classes.keys() - set(own)):
+        raise ValueError(f"{folder / SETTINGS}: classes.{unknown}: no such line in {CLASSES}{nearest(unknown, own)}")
+    classes = [settings.classes.get(names[0], names) for names in task.classes]
+    return replace(
+        task,
+        name=plain.name or name,
+        metric=plain.metric or task.metric,
+        classes=tuple(classes),
+        templates=plain.templates or task.templates,
+        reference=plain.reference or None,
+        reference_classes=_reference_classes(folder, settings, dict(zip(own, classes, strict=True))),
     )
 
 
