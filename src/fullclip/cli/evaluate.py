@@ -22,27 +22,42 @@ if TYPE_CHECKING:
 def evaluate(
     model: Annotated[str | None, typer.Argument(help="A name from `fullclip models list`, a folder or a file.")] = None,
     task: Annotated[
-        list[str] | None, typer.Option(help="A name from --list or a folder; may be repeated. Without it, all that are here.")
+        list[str] | None,
+        typer.Option(
+            help="A name from --list, or a folder of your own; may be repeated. Without it, all known sets that are here."
+        ),
     ] = None,
     probe: Annotated[
         bool, typer.Option("--probe", help="Fit the linear probe of the paper's appendix A.3, and try it on shifts.")
     ] = False,
     few_shot: Annotated[bool, typer.Option("--few-shot", help="Fit probes on 1 to 16 examples of each class.")] = False,
-    calibration: Annotated[bool, typer.Option("--calibration", help="Ask how far confidence can be trusted.")] = False,
+    calibration: Annotated[
+        bool,
+        typer.Option("--calibration", help="Ask how far confidence can be trusted, before and after a fitted temperature."),
+    ] = False,
     rejection: Annotated[
         bool,
-        typer.Option("--rejection", help="Ask, of each two tasks, whether one's images are seen to be none of the other's."),
+        typer.Option(
+            "--rejection", help="Ask, of each two tasks, whether one's images are recognised as none of the other's classes."
+        ),
     ] = False,
     overlap: Annotated[
         list[str] | None, typer.Option(metavar="SHARDS", help="Look for the tasks' images in training shards; may be repeated.")
     ] = None,
     threshold: Annotated[
         list[str] | None,
-        typer.Option(metavar="NAME=T", help="From which similarity on two images are one, for --overlap; may be repeated."),
+        typer.Option(
+            metavar="[NAME=]NUMBER",
+            help="For --overlap: from which similarity on (0 to 1) two images are the same, for all tasks or one;"
+            " may be repeated.  [default: what fits each task]",
+        ),
     ] = None,
     features: Annotated[
         str | None,
-        typer.Option(metavar="NET", help="A model that is no CLIP, for probes: net.onnx, net.onnx:output or nets.py:function."),
+        typer.Option(
+            metavar="NET",
+            help="In place of MODEL, a network that is no CLIP, for --probe: net.onnx, net.onnx:output or nets.py:function.",
+        ),
     ] = None,
     out: Annotated[Path | None, typer.Option(help="The folder of the results.  [default: evaluations/MODEL]")] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="Look at no more than so many images of a split.")] = None,
@@ -60,8 +75,9 @@ def evaluate(
     """Measure a model on tasks: zero-shot, retrieval and shifts, and what else is asked for. Every number has its n and its 95%
     interval; report.html in the folder of the results shows them all.
 
-    A task of your own is a folder with a folder of images for each class, with or without a task.toml. The same command goes
-    on where an interrupted one has stopped. Many processes: torchrun --nproc-per-node 8 -m fullclip evaluate ...
+    A task of your own is a folder with a folder of images for each class; docs/evaluation.md says what a task.toml in it can
+    change. The same command goes on where an interrupted one has stopped. Many processes: torchrun --nproc-per-node 8 -m
+    fullclip evaluate ...
     """
     from fullclip.core import distributed
     from fullclip.evaluation.suite.plan import unasked
