@@ -1,6 +1,6 @@
 """The linear probe's whole sweep (appendix A.3): ours against scikit-learn's LogisticRegression(max_iter=1000), on the same
-features, penalties, validation examples and threads, in one run. Seconds are those of the clock and those of the processors; with
-one thread, where both are alike, other processes disturb the second less.
+features, penalties, validation examples and threads, in one run. Seconds are those of the clock and those of the processors;
+with one thread, where both are alike, other processes disturb the second less.
 
     python bench/probe.py [--features FILE.npz] [--examples 10000] [--dim 512] [--classes 100] [--threads 2] [--float64]
     python bench/probe.py --memory --examples 1281167 --dim 768 --classes 1000   (ours alone: memory, time of an evaluation)
