@@ -79,9 +79,16 @@ class Encoder:
 
     def readable_image_features(self, images: Sequence[ImageLike]) -> tuple[np.ndarray, list[int], list[ImageError]]:
         """The same with what a linear probe is fitted on in place of the embeddings: float32 [n, dim], before the projection of
-        a ViT (`Clip.image_features`). `project` makes embeddings of them.
+        a ViT (`Clip.image_features`). `project` makes embeddings of them. Batches are filled, so that a picture's features do
+        not depend on how many others there are.
         """
-        rows, kept, errors = self._rows(images, lambda pixels: self.model.image_features(pixels.to(self.device)).float().cpu())
+        rows, kept, errors = readable_rows(
+            images,
+            transform=self.transform,
+            forward=lambda pixels: self.model.image_features(pixels.to(self.device)).float().cpu(),
+            batch_size=self.batch_size,
+            fills_batches=True,
+        )
         return _stack(rows, self.model.image_width), kept, errors
 
     def project(self, features: np.ndarray) -> np.ndarray:
@@ -122,9 +129,11 @@ def readable_rows(
     forward: Callable[[Float[Tensor, "batch 3 height width"]], Tensor],
     batch_size: int,
     stop_at_first: bool = False,
+    fills_batches: bool = False,
 ) -> tuple[list[Tensor], list[int], list[ImageError]]:
     """What `forward` gives for each batch of those `images` that can be read, decoded in threads: (its tensors, the images'
-    indices, the errors of the others). With `stop_at_first`, nothing is computed from the first error on.
+    indices, the errors of the others). With `stop_at_first`, nothing is computed from the first error on. With `fills_batches`,
+    `forward` is given batches of one size only, black pictures at the end: kernels for other sizes round otherwise.
     """
     if isinstance(images, (str, Path, bytes, Image.Image)):
         raise ValueError("encode_images takes a list of images; put the one image into a list")
@@ -142,7 +151,8 @@ def readable_rows(
             if errors and stop_at_first:
                 break
             if pixels:
-                rows.append(forward(torch.stack(pixels)))
+                black = [torch.zeros_like(pixels[0])] * (batch_size - len(pixels)) if fills_batches else []
+                rows.append(forward(torch.stack(pixels + black))[: len(pixels)])
     return rows, kept, errors
 
 

@@ -7,6 +7,8 @@ from typing import Annotated, Any
 
 import typer
 
+_WIDTH_OF_A_PIPE = 4096  # so that a row stays one line
+
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 
 
@@ -27,7 +29,8 @@ def show_table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, title: 
         table.add_column(Text(column), justify="right" if numbers else "left", overflow="fold")
     for row in rows:
         table.add_row(*(Text(cell) for cell in row))
-    Console(soft_wrap=not sys.stdout.isatty()).print(table)
+    is_pipe = not sys.stdout.isatty()
+    Console(width=_WIDTH_OF_A_PIPE if is_pipe else None, soft_wrap=is_pipe).print(table)
 
 
 def note(text: str) -> None:

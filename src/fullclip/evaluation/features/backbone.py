@@ -104,7 +104,9 @@ class FunctionBackbone(Backbone):
 
     def features(self, images: Sequence[ImageLike]) -> tuple[np.ndarray, list[int], list[ImageError]]:
         transform = eval_transform(self.preprocess)
-        rows, kept, errors = readable_rows(images, transform=transform, forward=self._flat, batch_size=self.batch_size)
+        rows, kept, errors = readable_rows(
+            images, transform=transform, forward=self._flat, batch_size=self.batch_size, fills_batches=True
+        )
         return torch.cat(rows).numpy() if rows else np.zeros((0, 0), dtype=np.float32), kept, errors
 
     def _flat(self, pixels: Tensor) -> Tensor:

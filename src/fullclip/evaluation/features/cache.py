@@ -18,7 +18,7 @@ from jaxtyping import Float
 from fullclip.core.storage import atomic_file
 
 CHUNK = 256  # places; the batches within one are the same whoever computes it, so that features are equal to the bit
-_VERSION = 2
+_VERSION = 3
 # What reading a .npz raises that was cut off or changed; each array in it has a check sum.
 DAMAGED = (ValueError, KeyError, OSError, EOFError, NotImplementedError, RuntimeError, zipfile.BadZipFile, zlib.error)
 

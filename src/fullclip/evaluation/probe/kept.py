@@ -13,7 +13,7 @@ from fullclip.core.storage import atomic_file
 from fullclip.evaluation.probe.logistic import LogisticProbe
 from fullclip.evaluation.probe.sweep import Fitted, Sweep
 
-_VERSION = 1  # of how probes are fitted
+_VERSION = 2  # of how probes are fitted, and of the order of the examples that are held out
 
 
 class ProbeCache:

@@ -12,7 +12,8 @@ from fullclip.evaluation.probe.path import Path
 NUM_STEPS = 96  # from 1e-6 to 1e6, 8 a decade
 _COARSE = 16  # steps, two decades: 1e-6, 1e-4, ..., 1e6
 _TOLERANCE = 1e-4  # of the objective on the way, which leaves accuracies within 0.2 points (bench/probe.py)
-_LAST_TOLERANCE = 1e-6
+_LAST_TOLERANCE = 1e-6  # also on the way where an evaluation costs little: few examples are quick to be on another side
+_SMALL = 20_000_000  # features times classes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,7 +90,8 @@ def fit_best(
     if value is None and train.targets.ndim == 2:
         raise ValueError("the probe of a multi-label set is chosen by a `value` of its scores, such as mean average precision")
     narrow = as_features(train.features, device).float()  # float64 is for the last fit
-    path = Path(build_problem(narrow, train.targets, num_classes, device=device), tolerance=_TOLERANCE)
+    tolerance = _LAST_TOLERANCE if narrow.numel() * num_classes <= _SMALL else _TOLERANCE
+    path = Path(build_problem(narrow, train.targets, num_classes, device=device), tolerance=tolerance)
     classes, is_multilabel = np.arange(num_classes), train.targets.ndim == 2
 
     def value_of(penalty: float) -> float:

@@ -12,7 +12,7 @@ from fullclip.core.types import Result
 from fullclip.evaluation.features.backbone import ClipBackbone
 from fullclip.evaluation.features.extract import Extracted
 from fullclip.evaluation.probe.sweep import Examples, fit_best
-from fullclip.evaluation.statistics.intervals import percentiles
+from fullclip.evaluation.statistics.intervals import percentiles, widened
 from fullclip.evaluation.statistics.metrics import SINGLE_LABEL, Measured
 from fullclip.evaluation.statistics.shots import draws_of_curve, equal
 from fullclip.evaluation.suite.probing import Training, as_examples, fitted, training
@@ -94,7 +94,7 @@ def _record(
             task=task.name,
             metric=f"{task.metric} at {number} shot{'' if number == 1 else 's'}",
             value=float(curve[place]),
-            interval=percentiles(draws[:, place]),
+            interval=widened(percentiles(draws[:, place]), float(curve[place]), n),
             n=n,
         )
         for place, number in enumerate(shots)
