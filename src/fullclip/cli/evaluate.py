@@ -233,4 +233,5 @@ def _title(model: str) -> str:
 
 def _slug(name: str) -> str:
     """A model's name as a folder's."""
-    return "-".join("".join(letter if letter.isalnum() or letter in "._" else " " for letter in name).split()) or "model"
+    words = "".join(letter if letter.isalnum() or letter in "._" else " " for letter in name).split()
+    return "-".join(words).strip(".") or "model"

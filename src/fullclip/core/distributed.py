@@ -17,7 +17,7 @@ from torch import Tensor
 T = TypeVar("T")
 
 # Others wait while one looks through shards or fetches a checkpoint; a process that is gone is noticed at once all the same.
-_PATIENCE = timedelta(hours=2)
+_PATIENCE = timedelta(hours=24)
 
 
 @dataclass(frozen=True, kw_only=True)

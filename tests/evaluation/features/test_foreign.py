@@ -2,6 +2,7 @@
 
 import json
 import sys
+import warnings
 from dataclasses import replace
 from pathlib import Path
 
@@ -244,3 +245,36 @@ def test_what_is_no_backbone_is_refused(nets, tmp_path):
     ]:
         with pytest.raises(ValueError, match=said):
             open_backbone(text, device=CPU)
+
+
+def test_what_a_file_imports_is_in_its_fingerprint(tmp_path):
+    (tmp_path / "nets.py").write_text("from inner_net import Net\n\ndef net():\n    return Net()\n")
+    marks = []
+    for factor in (1.0, 3.0):
+        (tmp_path / "inner_net.py").write_text(
+            "from torch import nn\nclass Net(nn.Module):\n    def forward(self, images):\n"
+            f"        return {factor} * images.mean(dim=(2, 3))\n"
+        )
+        sys.modules.pop("inner_net", None)
+        marks.append(open_backbone(f"{tmp_path / 'nets.py'}:net", device=CPU).fingerprint)
+    sys.modules.pop("inner_net", None)
+    assert marks[0] != marks[1]
+
+
+def test_compiled_code_is_in_the_fingerprint(tmp_path):
+    class Scaled(torch.nn.Module):
+        def __init__(self, factor: float) -> None:
+            super().__init__()
+            self.factor = factor
+
+        def forward(self, images: torch.Tensor) -> torch.Tensor:
+            return self.factor * images.mean(dim=(2, 3))
+
+    (tmp_path / "nets.py").write_text(f"import torch\n\ndef net():\n    return torch.jit.load({str(tmp_path / 'net.pt')!r})\n")
+    marks = []
+    for factor in (1.0, 3.0):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # PyTorch calls TorchScript old; files of it are still about
+            torch.jit.trace(Scaled(factor), torch.zeros(1, 3, 8, 8)).save(str(tmp_path / "net.pt"))
+            marks.append(open_backbone(f"{tmp_path / 'nets.py'}:net", device=CPU).fingerprint)
+    assert marks[0] != marks[1]

@@ -161,3 +161,27 @@ def test_a_path_of_penalties_ends_where_single_fits_do():
         assert probe.C == C
         assert probe.objective_ == pytest.approx(alone.objective_, rel=1e-6)
         np.testing.assert_allclose(probe.predict_proba(features), alone.predict_proba(features), atol=2e-3)
+
+
+@pytest.mark.parametrize("widest", [1e2, 5e3, 1e5])
+def test_directions_of_small_variance_are_not_lost_beside_a_wide_one(widest):
+    random = np.random.default_rng(0)
+    turned = np.linalg.qr(random.normal(size=(40, 40)))[0]
+    centres, labels = random.normal(size=(4, 40)), np.arange(600) % 4
+    features = centres[labels] + random.normal(size=(600, 40)) * np.r_[widest, np.ones(39)]
+    features = (features @ turned).astype(np.float32)
+    narrow = LogisticProbe(0.1).fit(features, labels)
+    exact = LogisticProbe(0.1, tolerance=1e-10).fit(features.astype(np.float64), labels)
+    values = [objective(probe.coef_, probe.intercept_, features, labels, 0.1) for probe in (narrow, exact)]
+    assert values[0] == pytest.approx(values[1], rel=1e-6)
+
+
+def test_arrays_of_any_order_of_bytes_and_rows_are_taken():
+    features, labels = clouds(200, 8, 3)
+    plain = LogisticProbe(1.0).fit(features, labels)
+    for rows, column in (
+        (features[::-1], labels[::-1]),
+        (features.astype(">f4"), labels.astype(">i8")),
+        (features, labels[:, None]),
+    ):
+        np.testing.assert_allclose(LogisticProbe(1.0).fit(rows, column).coef_, plain.coef_, atol=1e-3)

@@ -181,3 +181,12 @@ def test_two_processes_find_what_one_finds(subject, record, cache):
     alone = rejection_work(World.single(), str(cache))
     for told in processes.run(rejection_work, 2, str(cache)):
         assert told == alone
+
+
+def test_a_set_whose_classes_are_the_other_words_is_asked_by_the_other_methods(subject, colours):
+    words = default_negatives()
+    known = replace(colours, name="things", classes=tuple((word,) for word in words), templates=("{}",))
+    told = rejection(subject, inside=known, outside=strangers())
+    assert told.details["methods_left_out"] == ["negative labels"]
+    assert {result.metric.partition("(")[2] for result in told.results} == {"concept matching)", "energy)"}
+    assert told.arrays["values"].shape == told.arrays["keys"].shape

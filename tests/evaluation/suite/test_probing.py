@@ -202,3 +202,13 @@ def test_adaptation_is_measured_on_a_shift_by_the_references_probe(tmp_path):
 def test_all_processes_learn_the_leaders_probe():
     alone = probe_work(World.single())
     assert processes.run(probe_work, 2) == [alone, alone]
+
+
+def test_a_metric_of_frames_is_chosen_by_accuracy():
+    def frames(split: Listed) -> Listed:
+        return Listed([replace(e, meta={"anchor": e.key, "offset": 0}) for e in split.examples])
+
+    task = split_task(metric="mean_pm0_pm10")
+    task = replace(task, splits={name: frames(split) for name, split in task.splits.items()})
+    assert probe(asking(), task=task).results[0].metric == "mean_pm0_pm10"
+    assert few_shot(asking(), task=task, shots=(2,), seeds=1).results[0].metric == "accuracy at 2 shots"

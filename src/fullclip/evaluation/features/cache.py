@@ -50,7 +50,7 @@ class FeatureCache:
             return
         told = json.dumps({"examples": chunk.examples, "skipped": chunk.skipped}, ensure_ascii=False)
         with atomic_file(self._folder / f"{number:06d}.npz") as file:
-            np.savez(file, allow_pickle=False, features=chunk.features, told=np.frombuffer(told.encode(), dtype=np.uint8))
+            np.savez(file, features=chunk.features, told=np.frombuffer(told.encode(), dtype=np.uint8))
 
     def read(self, number: int) -> Chunk | None:
         """A chunk that is there, or None where its file is damaged."""

@@ -10,7 +10,7 @@ import hashlib
 import importlib.util
 import json
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -67,10 +67,30 @@ def _from_function(path: Path, function: str, *, device: torch.device) -> Backbo
             raise ValueError(_cannot_take(name, pixels, error)) from error
         return found
 
-    # neither weights nor settings say what forward() does with them; the file does
-    mark = hashlib.sha256(f"{fingerprint(network, preprocess)} {sha256(path)}".encode()).hexdigest()
+    # neither weights nor settings say what forward() does with them; the file does, those that it imports, and compiled code
+    sources = [f"{each.name} {sha256(each)}" for each in _imported_from(path.parent.resolve())]
+    told = [fingerprint(network, preprocess), sha256(path), sources, [str(one.inlined_graph) for one in _scripts(network)]]
+    mark = hashlib.sha256(json.dumps(told).encode()).hexdigest()
     batch_size = _LARGEST_BATCH if device.type == "cuda" else max(1, min(_LARGEST_BATCH, _PIXELS // preprocess.size**2))
     return FunctionBackbone(forward, name=name, fingerprint=mark, preprocess=preprocess, batch_size=batch_size, counts=True)
+
+
+def _imported_from(folder: Path) -> list[Path]:
+    """The files below a folder that modules have been imported from, installed packages left out."""
+    named = (getattr(module, "__file__", None) for module in list(sys.modules.values()))  # built-in modules have no file
+    files = {Path(name).resolve() for name in named if name}
+    return sorted(
+        file for file in files if file.is_relative_to(folder) and "site-packages" not in file.parts and file.is_file()
+    )
+
+
+def _scripts(network: nn.Module) -> Iterator[torch.jit.ScriptModule]:
+    """The parts of a network that carry compiled code of their own."""
+    if isinstance(network, torch.jit.ScriptModule):
+        yield network
+        return
+    for child in network.children():
+        yield from _scripts(child)
 
 
 def _made(path: Path, function: str) -> Any:
@@ -111,8 +131,9 @@ def _from_onnx(path: Path, output: str | None) -> Backbone:
     fixed = entry.shape[0] if isinstance(entry.shape[0], int) and entry.shape[0] > 0 else None
     preprocess = _preprocess_beside(path, entry.shape[2])
     forward = _runner(path.stem, lambda pixels: session.run([chosen], {entry.name: pixels})[0], _TYPES[entry.type], fixed)
-    # weights beside the file, as of networks beyond two gigabytes, are called as it is, and something more
-    beside = [f"{each.name} {sha256(each)}" for each in sorted(path.parent.glob(f"{path.name}?*")) if each.is_file()]
+    # weights beside the file, as of networks beyond two gigabytes, are named in it
+    data, others = path.read_bytes(), (each for each in sorted(path.parent.iterdir()) if each.is_file() and each != path)
+    beside = [f"{each.name} {sha256(each)}" for each in others if each.name.encode() in data]
     told = [sha256(path), beside, chosen, to_dict(preprocess)]
     mark = hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
     return FunctionBackbone(forward, name=path.stem, fingerprint=mark, preprocess=preprocess, batch_size=fixed or 32)

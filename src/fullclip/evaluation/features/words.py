@@ -81,7 +81,7 @@ def _rows(
 def _write(path: Path | None, rows: np.ndarray) -> None:
     if path is not None:
         with atomic_file(path) as file:
-            np.savez(file, allow_pickle=False, rows=rows)  # unlike a .npy it has a check sum
+            np.savez(file, rows=rows)  # unlike a .npy it has a check sum
 
 
 def _read(path: Path | None) -> np.ndarray | None:

@@ -37,7 +37,6 @@ class ProbeCache:
         with atomic_file(self._path) as file:
             np.savez(
                 file,
-                allow_pickle=False,
                 coef=probe.coef_,
                 intercept=probe.intercept_,
                 classes=probe.classes_,

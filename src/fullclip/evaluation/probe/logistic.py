@@ -110,7 +110,9 @@ class LogisticProbe:
 
 def labelled(features: Tensor, y: Any, *, device: str | None = None) -> tuple[np.ndarray, Problem, bool]:
     """(the classes, the problem, whether it is multi-label) of features and labels as `LogisticProbe.fit` takes them."""
-    labels = _array(y)
+    labels = np.ascontiguousarray(_array(y))
+    if labels.ndim == 2 and labels.shape[1] == 1:
+        labels = labels[:, 0]
     if len(labels) != len(features):
         raise ValueError(f"{len(labels)} labels for {len(features)} rows of features")
     if labels.ndim == 2:
@@ -171,4 +173,4 @@ def _as_tensor(array: np.ndarray) -> Tensor:
     """The same memory: nothing here writes into features, which may be a file that is mapped for reading."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "The given NumPy array is not writable")
-        return torch.from_numpy(array)
+        return torch.from_numpy(np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("=")))

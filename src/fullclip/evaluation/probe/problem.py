@@ -15,6 +15,7 @@ from torch import Tensor
 _CELLS = 1 << 19  # of one chunk of logits, so that it stays in a processor's cache
 _CELLS_OF_A_GPU = 1 << 26
 _MOST_TURNED = 1 << 27  # numbers: copies of half a gigabyte at most are made of features
+_LEAST_SPREAD = 1e-14  # of the largest variance: what rounding leaves
 _SMALLEST_CURVATURE = 0.1  # of the mean over classes: one whose examples are all certain has none
 
 
@@ -42,7 +43,6 @@ class Problem(ABC):
     def __init__(self, features: Float[Tensor, "n dim"], num_columns: int, *, device: torch.device) -> None:
         self.num, self.num_columns, self.device = len(features), num_columns, device
         self._kind = torch.float64 if features.dtype == torch.float64 else torch.float32
-        self._least_spread = 1e-12 if self._kind == torch.float32 else 1e-14  # of the largest variance: what rounding leaves
         self._features, self._rows = features, _rows_at_once(features.shape[1], num_columns, device)
         mean = torch.zeros(features.shape[1], dtype=torch.float64, device=device)
         for _, part in self._chunks():
@@ -57,25 +57,24 @@ class Problem(ABC):
         """The variance along each axis, and the axes."""
         scatter = torch.zeros(len(self._mean), len(self._mean), dtype=torch.float64, device=self.device)
         for _, part in self._chunks():
-            centred = part - self._mean.to(self._kind)
+            centred = part.double() - self._mean  # in float32 small variances would drown in what rounding leaves of large ones
             scatter += centred.T @ centred
         squares, axes = torch.linalg.eigh(scatter / self.num)
-        kept = squares > squares[-1] * self._least_spread
+        kept = squares > squares[-1] * _LEAST_SPREAD
         return squares[kept], axes[:, kept]
 
     def _principal_of_few(self) -> tuple[Float[Tensor, " directions"], Float[Tensor, "dim directions"]]:
         """The same by way of the examples' products with each other, of which there are fewer."""
         centred = self._features.to(self.device, torch.float64) - self._mean
         squares, left = torch.linalg.eigh(centred @ centred.T)
-        kept = squares > squares[-1] * self._least_spread
+        kept = squares > squares[-1] * _LEAST_SPREAD
         return squares[kept] / self.num, centred.T @ (left[:, kept] / squares[kept].sqrt())
 
     def _turn(self) -> None:
         """Have the features along the axes, less their mean, so that no evaluation turns weights and gradients."""
         turned = torch.empty(self.num, len(self._spread), dtype=self._kind, device=self.device)
-        axes, mean = self._axes.to(self._kind), self._mean.to(self._kind)
         for rows, part in self._chunks():
-            torch.mm(part - mean, axes, out=turned[rows])
+            turned[rows] = (part.double() - self._mean) @ self._axes
         self._features = turned
 
     @property

@@ -124,10 +124,6 @@ def all_tasks(runs: Sequence[Run], protocol: str) -> list[str]:
     return sorted({task for run in runs for task in run.of(protocol)})
 
 
-def own_metric(record: Record) -> str:
-    return record.results[0].metric
-
-
 def fact(run: Run, name: str) -> Any:
     """What is known of a model, or None."""
     return run.about.facts.get(name)

@@ -176,7 +176,9 @@ def map_11_point(scores: Scores, targets: Targets, *, task: str) -> Measured:
     interval = percentiles(resampled(len(scores), map_of_resamples(scores, targets), draws=_MAP_RESAMPLES))
     best = np.where(targets >= 0, scores, -np.inf).argmax(axis=1)
     shown = targets[np.arange(len(scores)), best] == 1
-    result = Result(task=task, metric="map_11_point", value=value, interval=interval, n=len(scores))
+    result = Result(
+        task=task, metric="map_11_point", value=value, interval=widened(interval, value, len(scores)), n=len(scores)
+    )
     return Measured(result=result, values=shown.astype(np.float64))
 
 

@@ -36,24 +36,29 @@ def crossing(shots: Sequence[int | float], values: Float[np.ndarray, " shots"], 
 
 
 def draws_of_curve(
-    values: Float[np.ndarray, "shots seeds n"], weights: Float[np.ndarray, " n"]
+    values: Float[np.ndarray, "shots seeds n"], weights: Float[np.ndarray, "groups n"]
 ) -> Float[np.ndarray, "draws shots"]:
     """The curve of 2,000 resamples: of the examples it is measured on, and of the seeds that chose the shots.
 
-    A point of the curve is the mean over seeds of the sum over examples of `values` times `weights`, which sum to 1.
+    A point of the curve is the mean over seeds of the sum over examples of `values` times a row of `weights`, which sum to 1.
+    Several rows give the same point, by other examples: the two sides of a ROC curve, whose deviations add up.
     """
     num_shots, num_seeds, n = values.shape
-    flat = (values * weights).reshape(num_shots * num_seeds, n).T
+    flat = [(values * row).reshape(num_shots * num_seeds, n).T for row in weights]
     random = np.random.default_rng(0)
     rows = list[np.ndarray]()
 
-    def means(counts: Float[np.ndarray, "draws n"]) -> Float[np.ndarray, " draws"]:
-        found = (counts @ flat / (counts @ weights)[:, None]).reshape(len(counts), num_shots, num_seeds)
+    def curves(counts: Float[np.ndarray, "draws n"]) -> Float[np.ndarray, " draws"]:
+        points = flat[0].sum(axis=0)
+        found = points + sum(
+            counts @ part / (counts @ row)[:, None] - part.sum(axis=0) for part, row in zip(flat, weights, strict=True)
+        )
+        found = found.reshape(len(counts), num_shots, num_seeds)
         chosen = random.integers(num_seeds, size=(len(counts), 1, num_seeds))
         rows.append(np.take_along_axis(found, np.broadcast_to(chosen, found.shape), axis=2).mean(axis=2))
         return counts[:, 0]
 
-    resampled(n, means, draws=RESAMPLES, random=np.random.default_rng(1))
+    resampled(n, curves, draws=RESAMPLES, random=np.random.default_rng(1))
     return np.concatenate(rows)
 
 

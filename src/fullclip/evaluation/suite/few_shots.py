@@ -13,9 +13,9 @@ from fullclip.evaluation.features.backbone import ClipBackbone
 from fullclip.evaluation.features.extract import Extracted
 from fullclip.evaluation.probe.sweep import Examples, fit_best
 from fullclip.evaluation.statistics.intervals import percentiles, widened
-from fullclip.evaluation.statistics.metrics import SINGLE_LABEL, Measured
+from fullclip.evaluation.statistics.metrics import Measured
 from fullclip.evaluation.statistics.shots import draws_of_curve, equal
-from fullclip.evaluation.suite.probing import Training, as_examples, fitted, training
+from fullclip.evaluation.suite.probing import Training, as_examples, fitted, measure, training
 from fullclip.evaluation.suite.records import Record
 from fullclip.evaluation.suite.subject import Subject
 from fullclip.evaluation.suite.zero_shot import zero_shot_logits
@@ -42,8 +42,8 @@ def few_shot(subject: Subject, *, task: Task, shots: Sequence[int], seeds: int) 
         if not possible:
             raise ValueError(f"{task.name}: a class has {fewest} training images; few-shot probes begin with {min(shots)}")
         measured = [[_fitted(task, given, found, number, seed, subject.device) for seed in range(seeds)] for number in possible]
-        whole = _measure(task, fitted(task, given, subject).probe.scores(found.features), found)
-        zero_shot = None if logits is None else _measure(task, logits, found)
+        whole = measure(task, fitted(task, given, subject).probe.scores(found.features), found.classes)
+        zero_shot = None if logits is None else measure(task, logits, found.classes)
         return _record(task, possible, measured, whole, zero_shot, given, found)
 
     return on_leader(answer, subject.world)
@@ -54,22 +54,19 @@ def _fitted(task: Task, given: Training, found: Extracted, number: int, seed: in
     validation = _first(as_examples(task, given.validation), min(number, _MOST_TO_VALIDATE), seed)
 
     def value(scores: np.ndarray) -> float:
-        return SINGLE_LABEL[task.metric](scores, validation.targets, task=task.name).result.value
+        return measure(task, scores, validation.targets).result.value
 
     best = fit_best(train, validation, len(task.classes), value=value, device=device, on_both=False)
-    return _measure(task, best.probe.scores(found.features), found)
+    return measure(task, best.probe.scores(found.features), found.classes)
 
 
 def _first(examples: Examples, number: int, seed: int) -> Examples:
     """The first `number` of each class in the seed's order; all of a class that has fewer."""
     order = np.random.default_rng(seed).permutation(len(examples))
-    places = [order[examples.targets[order] == label][:number] for label in np.unique(examples.targets)]
+    ordered = examples.targets[order]
+    places = [order[ordered == label][:number] for label in np.unique(ordered)]
     chosen = np.concatenate(places)
     return Examples(features=examples.features[chosen], targets=examples.targets[chosen])
-
-
-def _measure(task: Task, scores: Float[np.ndarray, "n classes"], found: Extracted) -> Measured:
-    return SINGLE_LABEL[task.metric](scores, found.classes, task=task.name)
 
 
 def _record(
@@ -82,7 +79,8 @@ def _record(
     found: Extracted,
 ) -> Record:
     values = np.array([[one.values for one in row] for row in measured], dtype=np.float64)
-    weights = _weights(task, found.classes)
+    metric = whole.result.metric
+    weights = _weights(metric, found.classes)
     by_seed = [[one.result.value for one in row] for row in measured]
     n, curve = len(found), np.mean(by_seed, axis=1)
     every = (
@@ -92,7 +90,7 @@ def _record(
     results = [
         Result(
             task=task.name,
-            metric=f"{task.metric} at {number} shot{'' if number == 1 else 's'}",
+            metric=f"{metric} at {number} shot{'' if number == 1 else 's'}",
             value=float(curve[place]),
             interval=widened(percentiles(draws[:, place]), float(curve[place]), n),
             n=n,
@@ -101,7 +99,7 @@ def _record(
     ]
     per_class = len(given.train) / len(task.classes) + len(given.validation) / len(task.classes)
     details: dict[str, Any] = {
-        "metric": task.metric,
+        "metric": metric,
         "shots": list(shots),
         "seeds": values.shape[1],
         "by_seed": by_seed,
@@ -121,18 +119,18 @@ def _record(
             said = Result(task=task.name, metric="shots that zero-shot equals", value=same.shots, interval=same.interval, n=n)
             results.append(said)
     arrays = {"keys": np.array(found.keys), "values": values[0].mean(axis=0), "by_shots": values.mean(axis=1)}
-    if task.metric in ("mean_per_class", "roc_auc"):
+    if metric in ("mean_per_class", "roc_auc"):
         arrays["labels"] = found.classes
     return Record(task=task.name, protocol="few-shot", results=tuple(results), details=details, arrays=arrays)
 
 
-def _weights(task: Task, labels: Int[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
-    """So that the sum of an example's values times its weight is the task's metric."""
+def _weights(metric: str, labels: Int[np.ndarray, " n"]) -> Float[np.ndarray, "groups n"]:
+    """So that the sum of examples' values times a row is the metric: one row; of a ROC curve one of each side."""
     numbers = np.bincount(labels)
-    if task.metric == "mean_per_class":
-        weights: np.ndarray = 1 / numbers[labels] / (numbers > 0).sum()
-    elif task.metric == "roc_auc":
-        weights = (labels == 1) / np.float64(numbers[1])
+    if metric == "mean_per_class":
+        weights: np.ndarray = (1 / numbers[labels] / (numbers > 0).sum())[None]
+    elif metric == "roc_auc":
+        weights = np.stack([(labels == side) / np.float64(numbers[side]) for side in (1, 0)])
     else:
-        weights = np.full(len(labels), 1 / len(labels))
+        weights = np.full((1, len(labels)), 1 / len(labels))
     return weights

@@ -19,7 +19,7 @@ from fullclip.evaluation.suite.subject import Subject
 from fullclip.evaluation.suite.zero_shot import templates_of
 from fullclip.evaluation.tasks.task import Chosen, Task
 from fullclip.zeroshot.classifier import ZeroShotClassifier
-from fullclip.zeroshot.negatives import NEGATIVE_TEMPLATES, default_negatives, other_than
+from fullclip.zeroshot.negatives import FEWEST, NEGATIVE_TEMPLATES, default_negatives, other_than
 from fullclip.zeroshot.outlier import METHODS, OutlierDetector, conformal_threshold, fewest_pictures
 
 RATE = 0.05  # the false-positive rate that thresholds are fitted for
@@ -44,11 +44,14 @@ def rejection(subject: Subject, *, inside: Task, outside: Task) -> Record:
     split = next((split for split in ("validation", "train") if split in inside.splits), None)
     fitting = own if split is None else _for_fitting(subject, inside, split)
 
+    enough = len(strangers) >= FEWEST  # too few where `inside` is ImageNet itself
+    methods = [method for method in METHODS if enough or method != "negative_labels"]
+
     def answer() -> Record:
         classifier = ZeroShotClassifier(clip.encoder, inside.class_names, templates_of(inside), weights=weights)
         parts = _Parts.of(*(clip.encoder.project(found.features) for found in (own, strange, fitting)), apart=split is not None)
         told = []
-        for method in METHODS:
+        for method in methods:
             detector = OutlierDetector(
                 classifier,
                 method,
@@ -67,10 +70,11 @@ def rejection(subject: Subject, *, inside: Task, outside: Task) -> Record:
             "out": outside.name,
             "fitted_on": split or "every other image of the test split",
             "fitted_for": RATE,
+            "methods_left_out": [method.replace("_", " ") for method in METHODS if method not in methods],
             "skipped": {},
             "left_out": left_out,
         }
-        arrays: dict[str, np.ndarray] = {method: one.scores for method, one in zip(METHODS, told, strict=True)}
+        arrays: dict[str, np.ndarray] = {method: one.scores for method, one in zip(methods, told, strict=True)}
         values, _ = rank_auc(told[0].scores, np.arange(len(keys)) >= len(own))
         return Record(
             task=name,

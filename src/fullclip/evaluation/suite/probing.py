@@ -9,7 +9,7 @@ from fullclip.core.distributed import on_leader
 from fullclip.evaluation.features.extract import Extracted
 from fullclip.evaluation.probe.kept import ProbeCache
 from fullclip.evaluation.probe.sweep import Examples, Fitted, fit_best
-from fullclip.evaluation.statistics.metrics import SINGLE_LABEL, average_precisions
+from fullclip.evaluation.statistics.metrics import SINGLE_LABEL, Measured, average_precisions
 from fullclip.evaluation.suite.records import Record
 from fullclip.evaluation.suite.scoring import scored
 from fullclip.evaluation.suite.subject import Subject
@@ -83,8 +83,9 @@ def held_out(groups: np.ndarray) -> np.ndarray:
     """
     order = np.random.default_rng(0).permutation(len(groups))
     chosen = np.zeros(len(groups), dtype=bool)
+    ordered = groups[order]
     for group in np.unique(groups):
-        own = order[groups[order] == group]
+        own = order[ordered == group]
         chosen[own[: -(-len(own) // _HELD_OUT) if len(own) > 1 else 0]] = True
     return chosen
 
@@ -114,13 +115,19 @@ def _fit(task: Task, given: Training, *, device: str | None) -> Fitted:
 
     def value(scores: np.ndarray) -> float:
         if task.kind == "classification":
-            return SINGLE_LABEL[task.metric](scores, validation.targets, task=task.name).result.value
+            return measure(task, scores, validation.targets).result.value
         shown = (validation.targets == 1).any(axis=0)
         if not shown.any():
             raise ValueError(f"{task.name}: no validation image shows any class")
         return float(average_precisions(scores[:, shown], validation.targets[:, shown], task=task.name).mean())
 
     return fit_best(train, validation, len(task.classes), value=value, device=device)
+
+
+def measure(task: Task, scores: np.ndarray, labels: np.ndarray) -> Measured:
+    """The task's own metric of a classification; accuracy where that one looks at more than labels (frames of videos)."""
+    chosen = SINGLE_LABEL[task.metric if task.metric in SINGLE_LABEL else "accuracy"]
+    return chosen(scores, labels, task=task.name)
 
 
 def as_examples(task: Task, found: Extracted) -> Examples:

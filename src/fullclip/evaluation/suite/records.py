@@ -55,7 +55,8 @@ def write_record(folder: Path, record: Record) -> None:
     of two measurements.
     """
     place, whole = folder / "tasks" / record.task, io.BytesIO()
-    np.savez_compressed(whole, allow_pickle=False, **dict(record.arrays))
+    arrays: dict[str, Any] = dict(record.arrays)
+    np.savez_compressed(whole, **arrays)
     content = whole.getvalue()
     with atomic_file(place / f"{record.protocol}.npz") as file:
         file.write(content)
