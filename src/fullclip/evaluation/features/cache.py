@@ -4,10 +4,6 @@ A folder belongs to one backbone and one split: its name is made of their finger
 """
 
 import hashlib
-import io
-import json
-import zipfile
-import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,12 +11,10 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from fullclip.core.storage import atomic_file
+from fullclip.core.kept import read_kept, write_kept
 
 CHUNK = 256  # places; the batches within one are the same whoever computes it, so that features are equal to the bit
-_VERSION = 3
-# What reading a .npz raises that was cut off or changed; each array in it has a check sum.
-DAMAGED = (ValueError, KeyError, OSError, EOFError, NotImplementedError, RuntimeError, zipfile.BadZipFile, zlib.error)
+_VERSION = 4
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,18 +42,15 @@ class FeatureCache:
     def write(self, number: int, chunk: Chunk) -> None:
         if self._folder is None:
             return
-        told = json.dumps({"examples": chunk.examples, "skipped": chunk.skipped}, ensure_ascii=False)
-        with atomic_file(self._folder / f"{number:06d}.npz") as file:
-            np.savez(file, features=chunk.features, told=np.frombuffer(told.encode(), dtype=np.uint8))
+        told = {"examples": chunk.examples, "skipped": chunk.skipped}
+        write_kept(self._folder / f"{number:06d}.npz", told, features=chunk.features)
 
     def read(self, number: int) -> Chunk | None:
         """A chunk that is there, or None where its file is damaged."""
         assert self._folder is not None
-        try:
-            whole = io.BytesIO((self._folder / f"{number:06d}.npz").read_bytes())  # np.load leaves a damaged file open
-            with np.load(whole, allow_pickle=False) as kept:
-                told = json.loads(kept["told"].tobytes())
-                skipped = [(key, reason) for key, reason in told["skipped"]]
-                return Chunk(features=kept["features"], examples=told["examples"], skipped=skipped)
-        except (*DAMAGED, TypeError):
+        kept = read_kept(self._folder / f"{number:06d}.npz")
+        if kept is None:
             return None
+        told, arrays = kept
+        skipped = [(key, reason) for key, reason in told["skipped"]]
+        return Chunk(features=arrays["features"], examples=told["examples"], skipped=skipped)

@@ -3,7 +3,6 @@ disk.
 """
 
 import hashlib
-import io
 import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -13,10 +12,9 @@ import numpy as np
 from jaxtyping import Float
 
 from fullclip.core.distributed import World, everyones, on_leader, together
+from fullclip.core.kept import read_kept, write_kept
 from fullclip.core.logs import progress
-from fullclip.core.storage import atomic_file
 from fullclip.evaluation.features.backbone import ClipBackbone
-from fullclip.evaluation.features.cache import DAMAGED
 from fullclip.zeroshot.classifier import class_weights
 
 # What is encoded at once; the same for any number of processes, so that the rows are.
@@ -59,9 +57,9 @@ def _rows(
     *,
     unit: str,
 ) -> np.ndarray:
-    kept = on_leader(lambda: _read(path), world)
+    kept = on_leader(lambda: None if path is None else read_kept(path), world)
     if kept is not None:
-        return kept
+        return kept[1]["rows"]
 
     def work() -> dict[int, np.ndarray]:
         own = range(world.rank, len(groups), world.size)
@@ -74,22 +72,6 @@ def _rows(
     for part in everyones(together(work, world), world):
         found |= part
     rows = np.concatenate([found[i] for i in range(len(groups))])
-    on_leader(lambda: _write(path, rows), world)
-    return rows
-
-
-def _write(path: Path | None, rows: np.ndarray) -> None:
     if path is not None:
-        with atomic_file(path) as file:
-            np.savez(file, rows=rows)  # unlike a .npy it has a check sum
-
-
-def _read(path: Path | None) -> np.ndarray | None:
-    if path is None or not path.is_file():
-        return None
-    try:
-        with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as kept:
-            found: np.ndarray = kept["rows"]
-    except DAMAGED:  # written again
-        return None
-    return found
+        on_leader(lambda: write_kept(path, len(rows), rows=rows), world)
+    return rows

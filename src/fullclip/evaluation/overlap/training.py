@@ -4,10 +4,6 @@ What is in memory is one shard's descriptors (a kilobyte a picture) and the few 
 """
 
 import hashlib
-import io
-import json
-import zipfile
-import zlib
 from collections.abc import Iterator
 from concurrent.futures import Executor
 from dataclasses import dataclass
@@ -16,7 +12,8 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Int64, UInt8
 
-from fullclip.core.storage import FileInfo, atomic_file, file_info
+from fullclip.core.kept import read_kept, write_kept
+from fullclip.core.storage import FileInfo, file_info
 from fullclip.data.drops import Drops
 from fullclip.data.groups import Table, parse_group, read_groups, read_table
 from fullclip.data.stages import map_ahead
@@ -99,24 +96,16 @@ def _mark(path: str, info: FileInfo) -> str:
 
 def _write(place: Path, found: Described) -> None:
     dropped = {reason: [found.drops.counts[reason], names] for reason, names in found.drops.examples.items()}
-    told = json.dumps({"keys": found.keys, "drops": dropped}, ensure_ascii=True).encode()
-    with atomic_file(place) as file:
-        np.savez(
-            file,
-            allow_pickle=False,
-            descriptors=found.descriptors,
-            samples=found.samples,
-            told=np.frombuffer(told, dtype=np.uint8),
-        )
+    told = {"keys": found.keys, "drops": dropped}
+    write_kept(place, told, descriptors=found.descriptors, samples=found.samples)
 
 
 def _read(place: Path) -> Described | None:
     """What was kept, or None where it is not there or damaged."""
-    try:
-        with np.load(io.BytesIO(place.read_bytes()), allow_pickle=False) as kept:
-            told, drops = json.loads(kept["told"].tobytes()), Drops()
-            for reason, (count, names) in told["drops"].items():
-                drops.counts[reason], drops.examples[reason] = count, names
-            return Described(descriptors=kept["descriptors"], samples=kept["samples"], keys=tuple(told["keys"]), drops=drops)
-    except (ValueError, KeyError, OSError, EOFError, NotImplementedError, zipfile.BadZipFile, zlib.error):
+    kept = read_kept(place)
+    if kept is None:
         return None
+    (told, arrays), drops = kept, Drops()
+    for reason, (count, names) in told["drops"].items():
+        drops.counts[reason], drops.examples[reason] = count, names
+    return Described(descriptors=arrays["descriptors"], samples=arrays["samples"], keys=tuple(told["keys"]), drops=drops)

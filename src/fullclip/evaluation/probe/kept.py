@@ -1,19 +1,13 @@
 """Fitted probes on disk: one that several protocols ask for is fitted once."""
 
 import hashlib
-import io
-import json
-import zipfile
-import zlib
 from pathlib import Path
 
-import numpy as np
-
-from fullclip.core.storage import atomic_file
+from fullclip.core.kept import read_kept, write_kept
 from fullclip.evaluation.probe.logistic import LogisticProbe
 from fullclip.evaluation.probe.sweep import Fitted, Sweep
 
-_VERSION = 2  # of how probes are fitted, and of the order of the examples that are held out
+_VERSION = 3  # of how probes are fitted, and of the order of the examples that are held out
 
 
 class ProbeCache:
@@ -26,34 +20,23 @@ class ProbeCache:
     def write(self, fitted: Fitted) -> None:
         if self._path is None:
             return
+        probe = fitted.probe
         told = {
             "points": fitted.sweep.points,
             "best": fitted.sweep.best,
             "num_iterations": fitted.num_iterations,
             "converged": fitted.converged,
-            "is_multilabel": fitted.probe.is_multilabel,
+            "is_multilabel": probe.is_multilabel,
         }
-        probe = fitted.probe
-        with atomic_file(self._path) as file:
-            np.savez(
-                file,
-                coef=probe.coef_,
-                intercept=probe.intercept_,
-                classes=probe.classes_,
-                told=np.frombuffer(json.dumps(told).encode(), dtype=np.uint8),
-            )
+        write_kept(self._path, told, coef=probe.coef_, intercept=probe.intercept_, classes=probe.classes_)
 
     def read(self) -> Fitted | None:
         """The probe that was kept, or None where there is none or its file is damaged."""
-        if self._path is None or not self._path.is_file():
+        kept = None if self._path is None else read_kept(self._path)
+        if kept is None:
             return None
-        try:
-            whole = io.BytesIO(self._path.read_bytes())  # np.load leaves a damaged file open
-            with np.load(whole, allow_pickle=False) as kept:
-                told = json.loads(kept["told"].tobytes())
-                sweep = Sweep(points=tuple((penalty, value) for penalty, value in told["points"]), best=told["best"])
-                probe = LogisticProbe(1 / sweep.best)
-                probe.set(kept["coef"], kept["intercept"], kept["classes"], is_multilabel=told["is_multilabel"])
-        except (ValueError, KeyError, TypeError, OSError, EOFError, NotImplementedError, zipfile.BadZipFile, zlib.error):
-            return None
+        told, arrays = kept
+        sweep = Sweep(points=tuple((penalty, value) for penalty, value in told["points"]), best=told["best"])
+        probe = LogisticProbe(1 / sweep.best)
+        probe.set(arrays["coef"], arrays["intercept"], arrays["classes"], is_multilabel=told["is_multilabel"])
         return Fitted(probe=probe, sweep=sweep, num_iterations=told["num_iterations"], converged=told["converged"])

@@ -7,6 +7,7 @@ import re
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
 from fullclip.core.storage import cache_folder, sha256
@@ -44,11 +45,9 @@ def _digest(paths: Sequence[Path]) -> str:
     contents = [_content(path) for path in paths]
     digest = hashlib.sha256(" ".join(contents).encode()).hexdigest()
     if newest < now - _SETTLED:
-        try:
+        with suppress(OSError):  # a cache that cannot be written costs another look next time
             kept.parent.mkdir(parents=True, exist_ok=True)
             kept.write_text(digest, encoding="ascii")  # one that is torn is no digest, and passed over
-        except OSError:  # a cache that cannot be written costs another look next time
-            pass
     return digest
 
 
