@@ -4,18 +4,16 @@ Which samples go is decided elsewhere. Samples are known by their number in the 
 """
 
 import hashlib
-import json
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO
 
 import numpy as np
 
-from fullclip.core.config import to_dict
 from fullclip.core.logs import track
 from fullclip.core.storage import atomic_file, read_range
 from fullclip.data.groups import Table, read_table, save_table, sidecar
-from fullclip.data.shards import INDEX_NAME, Index, ShardInfo
+from fullclip.data.shards import Index, ShardInfo, write_index
 
 _BLOCK_BYTES = 4 << 20
 _END = bytes(1024)  # a tar's end: two blocks of zeros
@@ -48,10 +46,7 @@ def write_without(shards: Sequence[str], gone: Mapping[str, Collection[int]], fo
             written.append(_write(path, table, kept, folder / path.rpartition("/")[2]))
     if not written:
         raise ValueError("no pair would be left: every one is to be removed; a threshold that low finds everything alike")
-    index = Index(shards=tuple(written))
-    with atomic_file(folder / INDEX_NAME, "w") as file:
-        json.dump(to_dict(index), file, indent=1)
-    return index
+    return write_index(folder, written)
 
 
 def _write(path: str, table: Table, kept: np.ndarray, place: Path) -> ShardInfo:

@@ -8,7 +8,7 @@ A key's files stand together: `<key>.jpg|png|webp|gif|bmp|tif` beside `<key>.jso
 import io
 import json
 import tarfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -70,6 +70,11 @@ def write_shards(pairs: Iterable[Pair], folder: str | Path, *, pairs_per_shard: 
         shards.append(ShardInfo(name=path.name, num_pairs=len(chunk), num_bytes=table.num_bytes, sha256=sha256(path)))
     if not shards:
         raise ValueError("there is no pair to write; with --strict the first thing that was left out is an error")
+    return write_index(folder, shards)
+
+
+def write_index(folder: Path, shards: Sequence[ShardInfo]) -> Index:
+    """Leave the index of a folder's shards beside them."""
     index = Index(shards=tuple(shards))
     with atomic_file(folder / INDEX_NAME, "w") as file:
         json.dump(to_dict(index), file, indent=1)

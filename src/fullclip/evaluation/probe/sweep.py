@@ -101,8 +101,10 @@ def fit_best(
         return float((scores.argmax(axis=1) == validation.targets).mean()) if value is None else value(scores)
 
     sweep = coarse_to_fine(value_of)
-    last = _joined(train, validation) if on_both else train
-    problem = build_problem(as_features(last.features, device), last.targets, num_classes, device=device)
+    problem = path.problem
+    if on_both or train.features.dtype == np.float64:
+        last = _joined(train, validation) if on_both else train
+        problem = build_problem(as_features(last.features, device), last.targets, num_classes, device=device)
     start = problem.placed(*path.problem.plain(path.start(sweep.best)))
     solution = minimize(problem, sweep.best, start, max_iter=MAX_ITER, tolerance=_LAST_TOLERANCE)
     probe = LogisticProbe(1 / sweep.best, device=device)
