@@ -26,13 +26,13 @@ def trained(tmp_path_factory) -> Path:
 
 
 def tuned(trained: Path, out: Path, *settings: str) -> Path:
-    run = override(started_from(tiny_run(), str(trained / "model")), settings)
+    run = override(started_from(tiny_run(f"train.init={trained / 'model'}")), settings)
     train(run, out, resume=False, world=ALONE, device=CPU)
     return out
 
 
 def test_a_run_begins_with_the_weights_it_is_given(trained):
-    run = started_from(tiny_run(), str(trained / "model"))
+    run = started_from(tiny_run(f"train.init={trained / 'model'}"))
     found, expected = begin(run).model.state_dict(), weights(trained)
     assert all(torch.equal(found[name], expected[name]) for name in expected)
     assert run.preprocess.size == 32

@@ -87,9 +87,9 @@ def _settings(recipe: str, settings: list[str], init: str | None) -> "Run":
 
     plain = lookup(RECIPES, recipe, what="recipe")()
     changed = override(plain, [*settings, *([f"train.init={init}"] if init else [])])
-    if not changed.train.init:
-        return changed
-    return override(started_from(plain, changed.train.init), [s for s in settings if not s.startswith("train.init=")])
+    names = {"train.init": changed.train.init, "train.init_text": changed.train.init_text}
+    begun = started_from(override(plain, [f"{name}={value}" for name, value in names.items() if value]))
+    return override(begun, [s for s in settings if not s.startswith(("train.init=", "train.init_text="))])
 
 
 def _evaluators(names: list[str], held_out: list[str], classes: Path | None) -> list["Evaluator"]:

@@ -1,8 +1,8 @@
 """The six nouns that cross a folder's border, and the legend of axis names. Knows nothing of files, models or ranks.
 
 Axis names, the same in every annotation: batch (samples), context (token positions), embed (the shared space of images
-and texts), height and width (pixels), grid (patches), dim (a tower's width), classes (labels), local (rows of
-this process), global (rows of all processes).
+and texts), channels (colours), height and width (pixels), grid (patches), dim (a tower's width), classes (labels), local
+(rows of this process), global (rows of all processes).
 """
 
 from collections.abc import Mapping
@@ -15,7 +15,8 @@ from torch import Tensor
 
 @dataclass(frozen=True, kw_only=True)
 class Pair:
-    """An image and the texts that people wrote for it, as they were found: the image is still an encoded file.
+    """An image and the texts that people wrote for it, as they were found: the image is still an encoded file, or a file of
+    the features that an image tower computed of it (`preprocess.features`).
 
     `texts` holds one caption or several; `meta` whatever else is known (title, source, licence) and is JSON-able.
     """
@@ -28,10 +29,12 @@ class Pair:
 
 @dataclass(frozen=True, kw_only=True)
 class Sample:
-    """A decoded pair: pixels normalised as the model wants them, and the one caption that was picked."""
+    """A decoded pair: pixels normalised as the model wants them, and the one caption that was picked. Features that were
+    computed before are an image of one pixel, with a channel for each number.
+    """
 
     key: str
-    image: Float[Tensor, "3 height width"]
+    image: Float[Tensor, "channels height width"]
     text: str
 
 
@@ -44,7 +47,7 @@ class Batch:
     data have been gone through, in parts of one.
     """
 
-    images: Float[Tensor, "batch 3 height width"]
+    images: Float[Tensor, "batch channels height width"]
     tokens: Int[Tensor, "batch context"]
     keys: tuple[str, ...]
     num_truncated: int = 0

@@ -18,6 +18,7 @@ from fullclip.core.types import Pair
 from fullclip.data.contact_sheet import draw_contact_sheet
 from fullclip.data.drops import Drops
 from fullclip.data.shards import find_shards, read_shard
+from fullclip.preprocess.features import is_features, unpack_features
 from fullclip.preprocess.tokenizer import Tokenizer, clean
 
 CONTEXT = 77
@@ -139,10 +140,7 @@ class _Facts:
         if len(self._words) > _MOST_WORDS:
             self._words = Counter(dict(self._words.most_common(_MOST_WORDS // 2)))
         try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-                with Image.open(io.BytesIO(pair.image)) as image:
-                    (width, height), mode, kind = image.size, image.mode, image.format or "unknown"
+            (width, height), mode, kind = _header(pair)
         except Exception as error:  # a broken header can raise nearly anything in Pillow's readers
             drops.drop("unreadable image", f"{pair.key} ({type(error).__name__})")
             return False
@@ -169,6 +167,17 @@ class _Facts:
             modes=_most_common(self._modes),
             words=_most_common(self._words)[:20],
         )
+
+
+def _header(pair: Pair) -> tuple[tuple[int, int], str, str]:
+    """(width, height), mode and format of an image; of features that were computed before (numbers, views), type, NPY."""
+    if is_features(pair.image):
+        views = unpack_features(pair.image, name=pair.key)
+        return (views.shape[1], views.shape[0]), "float16", "NPY"
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+        with Image.open(io.BytesIO(pair.image)) as image:
+            return image.size, image.mode, image.format or "unknown"
 
 
 def _num_tokens(texts: Sequence[str], tokenizer: Tokenizer) -> Iterable[int]:

@@ -21,10 +21,11 @@ from fullclip.data.order import Line, draws
 from fullclip.data.reading import Hole, Loaded, Reader
 from fullclip.data.shards import pair_of
 from fullclip.data.survey import Source
+from fullclip.preprocess.features import is_features, one_view
 from fullclip.preprocess.image import ImageError, decode_image
 from fullclip.preprocess.tokenizer import Tokenizer
 
-Transform = Callable[[Image.Image, np.random.Generator], Float[Tensor, "3 size size"]]
+Transform = Callable[[Image.Image, np.random.Generator], Float[Tensor, "channels size size"]]
 Position = Mapping[int, tuple[int, ...]]
 
 # A lane that has met so many places without a sample, and four of its epochs, gives up: one damaged shard may be all that it
@@ -52,7 +53,7 @@ class Work:
 class Part:
     """Some lanes' samples of one batch, in the lanes' order; `drops` is what they left out since the part before."""
 
-    images: Float[Tensor, "part 3 height width"]
+    images: Float[Tensor, "part channels height width"]
     tokens: Int[Tensor, "part context"]
     keys: tuple[str, ...]
     truncated: tuple[int, ...]
@@ -63,7 +64,7 @@ class Part:
 @dataclass(frozen=True, slots=True)
 class _Decoded:
     key: str
-    image: Float[Tensor, "3 height width"]
+    image: Float[Tensor, "channels height width"]
     tokens: Int[Tensor, " context"]
     truncated: int
 
@@ -210,7 +211,11 @@ def _decode(work: Work, loaded: Loaded) -> _Decoded | Hole:
     random = loaded.reference.random(work.seed)
     text = pair.texts[int(random.integers(len(pair.texts)))]
     try:
-        image = work.transform(decode_image(pair.image, name=pair.key), random)
+        image = (
+            one_view(pair.image, random, name=pair.key)
+            if is_features(pair.image)
+            else work.transform(decode_image(pair.image, name=pair.key), random)
+        )
     except ImageError as error:
         return Hole(reason="unreadable image", name=f"{loaded.path}:{error}")
     tokens = work.tokenizer.encode(text, truncate=True)
@@ -218,6 +223,10 @@ def _decode(work: Work, loaded: Loaded) -> _Decoded | Hole:
 
 
 def _part(chosen: Sequence[_Decoded], position: dict[int, tuple[int, ...]], drops: Drops, work: Work) -> Part:
+    for sample in chosen:
+        if sample.image.shape != chosen[0].image.shape:
+            shapes = [f"{sample.key} is {list(sample.image.shape)}" for sample in (chosen[0], sample)]
+            raise ValueError(f"{' and '.join(shapes)}: images and features, or features of two widths, make no batch")
     return Part(
         images=torch.stack([sample.image for sample in chosen]) if chosen else torch.empty(0, 3, 0, 0),
         tokens=torch.stack([sample.tokens for sample in chosen])

@@ -21,6 +21,8 @@ from fullclip.core.storage import atomic_file, expand, open_file, sha256
 from fullclip.core.types import Pair
 from fullclip.data.drops import Drops
 from fullclip.data.groups import Files, Grouping, Table, save_table, sidecar
+from fullclip.preprocess.features import EXTENSION as FEATURES
+from fullclip.preprocess.features import is_features
 from fullclip.preprocess.image import IMAGE_EXTENSIONS, image_extension, is_image
 
 INDEX_NAME = "index.json"
@@ -91,7 +93,8 @@ def _write_tar(pairs: list[Pair], file: IO[bytes]) -> list[int]:
                 raise ValueError(f"key {pair.key!r} {problem}")
             seen.add(pair.key)
             offsets.append(tar.offset)
-            _add(tar, f"{pair.key}.{image_extension(pair.image, name=pair.key)}", pair.image)
+            ending = FEATURES if is_features(pair.image) else image_extension(pair.image, name=pair.key)
+            _add(tar, f"{pair.key}.{ending}", pair.image)
             fields = {"captions": [], **pair.meta} | {"captions": list(pair.texts)}
             text = json.dumps(fields, ensure_ascii=False, separators=(",", ":"), default=str)
             # A lone surrogate has no UTF-8; as a backslash escape it is JSON, and comes back.
@@ -171,10 +174,10 @@ def _samples(path: str, drops: Drops) -> Iterator[tuple[str, dict[str, bytes]]]:
 
 def pair_of(key: str, files: dict[str, bytes]) -> Pair | str:
     """The pair in a sample's files, {extension: bytes}, or the reason why there is none."""
-    image = next((files[extension] for extension in IMAGE_EXTENSIONS if extension in files), None)
+    image = next((files[extension] for extension in (*IMAGE_EXTENSIONS, FEATURES) if extension in files), None)
     if image is None:
         return "sample without image"
-    if not is_image(image):
+    if not is_image(image) and not is_features(image):
         return "not an image"
     found = _meta_and_texts(files)
     if found is None:

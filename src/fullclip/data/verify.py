@@ -11,6 +11,7 @@ from fullclip.core.types import Pair
 from fullclip.data.drops import Drops
 from fullclip.data.shards import INDEX_NAME, Index, ShardInfo, read_index, read_shard
 from fullclip.data.stages import map_ahead
+from fullclip.preprocess.features import is_features, unpack_features
 from fullclip.preprocess.image import ImageError, decode_image
 
 
@@ -129,7 +130,10 @@ def _checked(path: str, drops: Drops, pool: ThreadPoolExecutor | None) -> Iterat
 def _decoded(pair: Pair) -> tuple[Pair, str]:
     """The pair, and why its image does not decode."""
     try:
-        decode_image(pair.image, name=pair.key)
+        if is_features(pair.image):
+            unpack_features(pair.image, name=pair.key)
+        else:
+            decode_image(pair.image, name=pair.key)
     except ImageError as error:
         return pair, str(error)
     return pair, ""

@@ -8,11 +8,15 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from fullclip.core.types import Features
-from fullclip.models.config import ClipConfig, VitConfig
+from fullclip.models.config import ClipConfig, EfficientNetConfig, FeaturesConfig, ResNetConfig, VitConfig
+from fullclip.models.efficientnet import EfficientNet, build_efficientnet
+from fullclip.models.features import Precomputed, build_features
 from fullclip.models.layers import Attention, Transformer, at_least_float32
 from fullclip.models.resnet import ModifiedResNet, build_resnet
 from fullclip.models.text import TextTransformer, build_text
 from fullclip.models.vit import VisionTransformer, build_vit
+
+ImageTower = VisionTransformer | ModifiedResNet | EfficientNet | Precomputed
 
 INITIAL_TEMPERATURE = 0.07
 MAX_SCALE = 100.0
@@ -21,21 +25,19 @@ MAX_SCALE = 100.0
 class Clip(nn.Module):
     """Images and texts into one space (CLIP paper, section 2.3 and Figure 3). `logit_scale` is the log of the scale."""
 
-    def __init__(
-        self, visual: VisionTransformer | ModifiedResNet, text: TextTransformer, *, logit_bias: float | None = None
-    ) -> None:
+    def __init__(self, visual: ImageTower, text: TextTransformer, *, logit_bias: float | None = None) -> None:
         super().__init__()
         self.visual, self.text = visual, text
         self.logit_scale = nn.Parameter(torch.empty(()))
         self.register_parameter("logit_bias", None if logit_bias is None else nn.Parameter(torch.tensor(logit_bias)))
 
-    def encode_image(self, images: Float[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch embed"]:
+    def encode_image(self, images: Float[Tensor, "batch channels height width"]) -> Float[Tensor, "batch embed"]:
         """Features before normalisation, as openai/CLIP gives them."""
         return self.visual(images)
 
-    def image_features(self, images: Float[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch dim"]:
-        """What a linear probe is fitted on (appendix A.3): the class token of a ViT before its projection, or what a ResNet's
-        attention pools, which is its embedding.
+    def image_features(self, images: Float[Tensor, "batch channels height width"]) -> Float[Tensor, "batch dim"]:
+        """What a linear probe is fitted on (appendix A.3): the class token of a ViT before its projection, the mean over all
+        places of an EfficientNet, or what a ResNet's attention pools, which is its embedding.
         """
         return self.visual(images) if isinstance(self.visual, ModifiedResNet) else self.visual.before_projection(images)
 
@@ -54,7 +56,7 @@ class Clip(nn.Module):
         """Features before normalisation, as openai/CLIP gives them."""
         return self.text(tokens)
 
-    def forward(self, images: Float[Tensor, "batch 3 height width"], tokens: Int[Tensor, "batch context"]) -> Features:
+    def forward(self, images: Float[Tensor, "batch channels height width"], tokens: Int[Tensor, "batch context"]) -> Features:
         image = F.normalize(at_least_float32(self.encode_image(images)), dim=-1)
         text = F.normalize(at_least_float32(self.encode_text(tokens)), dim=-1)
         return Features(image=image, text=text, scale=self.logit_scale.exp(), bias=self.logit_bias)
@@ -65,19 +67,33 @@ class Clip(nn.Module):
         self.logit_scale.clamp_(0.0, math.log(MAX_SCALE))
 
     def checkpoint_towers(self, *, image: bool, text: bool) -> None:
-        """Gradient checkpointing, tower by tower: less memory, a second forward computation."""
-        tower = self.visual if isinstance(self.visual, ModifiedResNet) else self.visual.transformer
-        tower.checkpointing = image
+        """Gradient checkpointing, tower by tower: less memory, a second forward computation. ValueError for features that were
+        computed before, of which nothing could be computed again.
+        """
+        if not isinstance(self.visual, Precomputed):
+            tower = self.visual.transformer if isinstance(self.visual, VisionTransformer) else self.visual
+            tower.checkpointing = image
+        elif image:
+            raise ValueError("a model on features has no image tower to checkpoint: set train.checkpoint_image_tower=false")
         self.text.transformer.checkpointing = text
 
 
 def build(config: ClipConfig) -> Clip:
     """The module for `config`; weights are to be loaded, or set by `initialize`. ValueError on impossible shapes."""
-    vision = config.vision
-    visual = (
-        build_vit(vision, embed=config.embed) if isinstance(vision, VitConfig) else build_resnet(vision, embed=config.embed)
-    )
-    return Clip(visual, build_text(config.text, embed=config.embed), logit_bias=config.logit_bias)
+    text = build_text(config.text, embed=config.embed)
+    return Clip(_build_image_tower(config), text, logit_bias=config.logit_bias)
+
+
+def _build_image_tower(config: ClipConfig) -> ImageTower:
+    vision, embed = config.vision, config.embed
+    if isinstance(vision, VitConfig):
+        return build_vit(vision, embed=embed)
+    if isinstance(vision, ResNetConfig):
+        return build_resnet(vision, embed=embed)
+    if isinstance(vision, EfficientNetConfig):
+        return build_efficientnet(vision, embed=embed)
+    assert isinstance(vision, FeaturesConfig)
+    return build_features(vision, embed=embed)
 
 
 @torch.no_grad()
@@ -89,8 +105,10 @@ def initialize(model: Clip, generator: torch.Generator) -> None:
         _pytorch_default(module, generator)
     if isinstance(model.visual, VisionTransformer):
         _initialize_vit(model.visual, generator)
-    else:
+    elif isinstance(model.visual, ModifiedResNet):
         _initialize_resnet(model.visual, generator)
+    else:
+        nn.init.normal_(model.visual.proj, std=model.image_width**-0.5, generator=generator)
     _initialize_text(model.text, generator)
     model.logit_scale.fill_(math.log(1 / INITIAL_TEMPERATURE))
 
@@ -155,6 +173,6 @@ def cast_matrices(model: Clip, dtype: torch.dtype) -> Clip:
             module.in_proj_weight.data = module.in_proj_weight.data.to(dtype)
             module.in_proj_bias.data = module.in_proj_bias.data.to(dtype)
     model.text.text_projection.data = model.text.text_projection.data.to(dtype)
-    if isinstance(model.visual, VisionTransformer):
+    if not isinstance(model.visual, ModifiedResNet):
         model.visual.proj.data = model.visual.proj.data.to(dtype)
     return model

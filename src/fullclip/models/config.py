@@ -6,7 +6,7 @@ from typing import Literal
 Activation = Literal["quick_gelu", "gelu"]
 
 
-def _at_least_one(config: "VitConfig | ResNetConfig | TextConfig | ClipConfig") -> None:
+def _at_least_one(config: "VisionConfig | TextConfig | ClipConfig") -> None:
     """ValueError for a size below 1, by its name."""
     for field in fields(config):
         value = getattr(config, field.name)
@@ -55,7 +55,54 @@ class ResNetConfig:
         _at_least_one(self)
 
 
-VisionConfig = VitConfig | ResNetConfig
+@dataclass(frozen=True, kw_only=True)
+class EfficientNetConfig:
+    """An EfficientNet-Lite (Tan and Le 2019), Lite0 as it stands: for each stage its number of blocks, their channels, the side
+    of their kernels, the first one's stride, and by how much they are widened inside.
+
+    `stem` is the first convolution's number of channels, `width` the last one's.
+    """
+
+    kind: Literal["efficientnet"] = "efficientnet"
+    image_size: int = 224
+    stem: int = 32
+    blocks: tuple[int, ...] = (1, 2, 2, 3, 3, 4, 1)
+    channels: tuple[int, ...] = (16, 24, 40, 80, 112, 192, 320)
+    kernels: tuple[int, ...] = (3, 3, 5, 3, 5, 5, 3)
+    strides: tuple[int, ...] = (1, 2, 2, 2, 1, 2, 1)
+    expansions: tuple[int, ...] = (1, 6, 6, 6, 6, 6, 6)
+    width: int = 1280
+
+    def __post_init__(self) -> None:
+        _at_least_one(self)
+        lengths = {len(self.channels), len(self.kernels), len(self.strides), len(self.expansions)}
+        if not self.blocks or lengths != {len(self.blocks)}:
+            raise ValueError(f"blocks is {list(self.blocks)}: channels, kernels, strides and expansions have one number for each")
+
+    def stages(self) -> list[tuple[int, int, int, int, int]]:
+        """(blocks, channels, kernel, stride, expansion) of each stage."""
+        return list(zip(self.blocks, self.channels, self.kernels, self.strides, self.expansions, strict=True))
+
+
+@dataclass(frozen=True, kw_only=True)
+class FeaturesConfig:
+    """In place of an image tower: the features that one computed before, `width` numbers for each image, and a projection.
+
+    A tower that is locked need not look at the same pictures in each epoch (LiT, Zhai et al. 2022). Such features are an image
+    of one pixel and `width` channels.
+    """
+
+    kind: Literal["features"] = "features"
+    image_size: int = 1
+    width: int
+
+    def __post_init__(self) -> None:
+        _at_least_one(self)
+        if self.image_size != 1:
+            raise ValueError(f"image_size is {self.image_size}: features are an image of 1 pixel")
+
+
+VisionConfig = VitConfig | ResNetConfig | EfficientNetConfig | FeaturesConfig
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,7 +130,7 @@ class ClipConfig:
     """
 
     embed: int
-    vision: VitConfig | ResNetConfig
+    vision: VitConfig | ResNetConfig | EfficientNetConfig | FeaturesConfig
     text: TextConfig
     logit_bias: float | None = None
 

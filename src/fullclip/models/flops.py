@@ -5,7 +5,7 @@ done element by element (norms, activations, pooling, softmax) is not. So do PyT
 of model FLOPs utilisation (Chowdhery et al. 2022, appendix B).
 """
 
-from fullclip.models.config import ClipConfig, ResNetConfig, VitConfig
+from fullclip.models.config import ClipConfig, EfficientNetConfig, FeaturesConfig, ResNetConfig, VitConfig
 from fullclip.models.vit import kept_patches
 
 _EXPANSION = 4
@@ -25,6 +25,10 @@ def image_flops(config: ClipConfig, *, training: bool = False) -> int:
     vision = config.vision
     if isinstance(vision, VitConfig):
         return _vit(vision, config.embed, training=training)
+    if isinstance(vision, EfficientNetConfig):
+        return _efficientnet(vision, config.embed)
+    if isinstance(vision, FeaturesConfig):
+        return 2 * vision.width * config.embed
     return _resnet(vision, config.embed)
 
 
@@ -69,3 +73,16 @@ def _bottleneck(inputs: int, channels: int, *, side: int, stride: int) -> int:
     outputs, places = channels * _EXPANSION, (side // stride) ** 2
     downsample = inputs * outputs if stride > 1 or inputs != outputs else 0
     return 2 * side**2 * (inputs * channels + 9 * channels**2) + 2 * places * (channels * outputs + downsample)
+
+
+def _efficientnet(vision: EfficientNetConfig, embed: int) -> int:
+    side, inputs = -(-vision.image_size // 2), vision.stem
+    total = 2 * side**2 * 9 * 3 * inputs
+    for blocks, outputs, kernel, stride, expansion in vision.stages():
+        for block in range(blocks):
+            inner, before = inputs * expansion, side
+            side = -(-side // stride) if block == 0 else side
+            expands = inputs * inner if expansion > 1 else 0
+            total += 2 * before**2 * expands + 2 * side**2 * inner * (kernel**2 + outputs)
+            inputs = outputs
+    return total + 2 * side**2 * inputs * vision.width + 2 * vision.width * embed

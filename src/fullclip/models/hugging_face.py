@@ -87,10 +87,11 @@ def _activation(name: str) -> Activation:
 
 
 def config_to_hugging_face(config: ClipConfig) -> dict[str, Any]:
-    """A config.json; CheckpointError for a ResNet tower, which transformers does not have."""
+    """A config.json; CheckpointError for an image tower that is no ViT, which transformers does not have."""
     vision, text = config.vision, config.text
     if not isinstance(vision, VitConfig):
-        raise CheckpointError("transformers' CLIPModel has no ResNet tower; write --format openclip instead")
+        other = "openclip" if vision.kind == "resnet" else "fullclip"
+        raise CheckpointError(f"transformers' CLIPModel has no {vision.kind} tower; write --format {other} instead")
     return {
         "architectures": ["CLIPModel"],
         "model_type": "clip",

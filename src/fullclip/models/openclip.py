@@ -97,6 +97,8 @@ def config_to_openclip(config: ClipConfig) -> dict[str, Any]:
         model["quick_gelu"] = True
     if config.logit_bias is not None:
         model |= {"init_logit_bias": config.logit_bias, "custom_text": True}
+    if not isinstance(vision, (VitConfig, ResNetConfig)):
+        raise CheckpointError(f"OpenCLIP has no image tower of the kind {vision.kind}; write --format fullclip instead")
     width = vision.width
     if isinstance(vision, VitConfig):
         head_width = width // vision.heads

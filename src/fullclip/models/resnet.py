@@ -2,7 +2,6 @@
 
 from collections import OrderedDict
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 
 import torch
@@ -14,7 +13,7 @@ from torch.utils.checkpoint import checkpoint
 
 from fullclip.models.config import ResNetConfig
 from fullclip.models.positions import positions_for
-from fullclip.models.statistics import still_statistics
+from fullclip.models.statistics import moved_once
 
 _EXPANSION = 4
 
@@ -108,13 +107,8 @@ class ModifiedResNet(nn.Module):
         x = F.avg_pool2d(F.relu(self.bn3(self.conv3(x))), 2)
         for block in self.bottlenecks():
             again = self.checkpointing and torch.is_grad_enabled()
-            x = checkpoint(block, x, use_reentrant=False, context_fn=partial(_once, block)) if again else block(x)
+            x = checkpoint(block, x, use_reentrant=False, context_fn=partial(moved_once, block)) if again else block(x)
         return x
-
-
-def _once(block: nn.Module) -> tuple[AbstractContextManager[None], AbstractContextManager[None]]:
-    """Contexts for the first and the second computation of a checkpoint: only the first moves running statistics."""
-    return nullcontext(), still_statistics(block)
 
 
 def build_resnet(config: ResNetConfig, *, embed: int) -> ModifiedResNet:

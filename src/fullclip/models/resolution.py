@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from fullclip.models.checkpoint import Checkpoint, CheckpointError
-from fullclip.models.config import VitConfig
+from fullclip.models.config import EfficientNetConfig, FeaturesConfig, VitConfig
 from fullclip.models.positions import positions_for
 
 _STRIDE = 32  # of a ModifiedResNet's last stage
@@ -14,25 +14,30 @@ def change_resolution(checkpoint: Checkpoint, image_size: int) -> Checkpoint:
     all, as the model would for each picture of that size, the config and the preprocessing changed to it.
 
     The paper's ViT-L/14@336px is ViT-L/14 after one more epoch at 336 pixels (section 2.5). ValueError for a size that is not
-    made of whole patches, or for a ResNet of whole 32 pixels.
+    made of whole patches, or for a ResNet of whole 32 pixels. An EfficientNet has no positions: it takes any size.
     """
     vision = checkpoint.config.vision
-    unit = vision.patch_size if isinstance(vision, VitConfig) else _STRIDE
+    if isinstance(vision, FeaturesConfig):
+        raise ValueError("this model takes features of images, which have no size: give the model that they come from")
+    is_efficientnet = isinstance(vision, EfficientNetConfig)
+    unit = vision.patch_size if isinstance(vision, VitConfig) else 1 if is_efficientnet else _STRIDE
     if image_size < unit or image_size % unit:
         raise ValueError(f"images of {image_size} pixels a side: this model takes multiples of {unit}")
     if image_size == vision.image_size == checkpoint.preprocess.size:
         return checkpoint
-    name = "visual.positional_embedding" if isinstance(vision, VitConfig) else "visual.attnpool.positional_embedding"
-    if name not in checkpoint.state:
-        raise CheckpointError(f"{checkpoint.provenance.source}: {name} is missing")
-    side = image_size // unit
-    positions = positions_for(checkpoint.state[name], (side, side), vision.image_size // unit)
-    note = f"positions interpolated from {vision.image_size} to {image_size} pixels"
+    changed, note = {}, f"from {vision.image_size} to {image_size} pixels"
+    if not is_efficientnet:
+        name = "visual.positional_embedding" if isinstance(vision, VitConfig) else "visual.attnpool.positional_embedding"
+        if name not in checkpoint.state:
+            raise CheckpointError(f"{checkpoint.provenance.source}: {name} is missing")
+        side = image_size // unit
+        changed[name] = positions_for(checkpoint.state[name], (side, side), vision.image_size // unit)
+        note = f"positions interpolated {note}"
     before = checkpoint.provenance
     return replace(
         checkpoint,
         config=replace(checkpoint.config, vision=replace(vision, image_size=image_size)),
-        state={**checkpoint.state, name: positions},
+        state={**checkpoint.state, **changed},
         preprocess=replace(checkpoint.preprocess, size=image_size),
         provenance=replace(before, sha256="", note="; ".join(filter(None, [before.note, note]))),
     )

@@ -1,7 +1,7 @@
 """Batch normalisation's running statistics where a batch is computed twice, or in parts: they move once, as if whole."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 
 import torch
@@ -26,6 +26,11 @@ def still_statistics(module: nn.Module) -> Iterator[None]:
         for norm, count, momentum in zip(norms, counts, momenta, strict=True):
             norm.num_batches_tracked.copy_(count)
             norm.momentum = momentum
+
+
+def moved_once(block: nn.Module) -> tuple[AbstractContextManager[None], AbstractContextManager[None]]:
+    """Contexts for the first and the second computation of a checkpoint: only the first moves running statistics."""
+    return nullcontext(), still_statistics(block)
 
 
 @contextmanager

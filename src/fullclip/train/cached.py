@@ -39,7 +39,7 @@ class _RandomState:
 def cached_backward(
     forward: Callable[[Tensor, Tensor], Features],
     model: Parallel,
-    images: Float[Tensor, "batch 3 height width"],
+    images: Float[Tensor, "batch channels height width"],
     tokens: Int[Tensor, "batch context"],
     *,
     loss: Loss,

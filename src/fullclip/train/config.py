@@ -13,7 +13,8 @@ class DataConfig:
     """shards: files, globs or folders, local, s3:// or https://. weights: one for each of `shards`, how often a pair of it is
     drawn; none mixes all pairs evenly. shuffle_size: pairs held in memory to be mixed. lanes: into how many streams the data
     are cut (`data/order.py`); none takes the largest divisor of the batch up to 256. workers: decoding processes of each
-    training process; 0 decodes in threads, none is 0 on a CPU and as many as there are cores to share beside a GPU.
+    training process; 0 decodes in threads, none is 0 on a CPU and as many as there are cores to share beside a GPU. tokenizer:
+    the tokenizer.json of a vocabulary of one's own, for a model that starts from nothing; none is CLIP's.
     """
 
     shards: tuple[str, ...] = ()
@@ -23,6 +24,7 @@ class DataConfig:
     workers: int | None = None
     strict: bool = False
     crop: CropConfig = CropConfig()
+    tokenizer: str = ""
 
     def __post_init__(self) -> None:
         _at_least(1, {"data.shuffle_size": self.shuffle_size, "data.lanes": 1 if self.lanes is None else self.lanes})
@@ -112,6 +114,7 @@ class TrainConfig:
     whichever of steps and time is further on, so that a slow machine still ends with a small learning rate. precision: what
     matrices are multiplied in; "auto" is bfloat16 where the processor does it in hardware; "float64" computes all in it.
     parallel: with several processes, a whole model in each (ddp) or a share of it (fsdp). init: a model to start from.
+    init_text: a model to take the text tower and its vocabulary from, beside a new image tower.
 
     checkpoint_every and checkpoint_minutes: whichever comes first. keep: how many checkpoints stay; those of every
     `milestone_every` steps stay, too. checkpoints: where they go, if not into the folder of the run; it may be s3://.
@@ -129,6 +132,7 @@ class TrainConfig:
     checkpoint_image_tower: bool = False
     checkpoint_text_tower: bool = False
     init: str = ""
+    init_text: str = ""
     log_every: int = 10
     evaluate_every: int | None = None
     checkpoint_every: int = 1000
@@ -146,6 +150,8 @@ class TrainConfig:
             raise ValueError(f"train.seed is {self.seed}: below 2^63")
         if self.batch_size < 2:
             raise ValueError(f"train.batch_size is {self.batch_size}: a contrastive loss needs at least 2 pairs")
+        if self.init and self.init_text:
+            raise ValueError("train.init and train.init_text: a model has a text tower already; leave one out")
         for name, minutes in (("minutes", self.minutes), ("checkpoint_minutes", self.checkpoint_minutes)):
             if minutes is not None and not minutes > 0:
                 raise ValueError(f"train.{name} is {minutes}: above 0, or none for no limit")

@@ -18,7 +18,9 @@ from fullclip.core.distributed import World, total
 from fullclip.core.say import say
 from fullclip.core.types import Features
 from fullclip.models.clip import Clip
+from fullclip.models.efficientnet import EfficientNet
 from fullclip.models.resnet import ModifiedResNet
+from fullclip.models.vit import VisionTransformer
 from fullclip.train.config import TrainConfig
 from fullclip.train.local import local_part
 
@@ -36,7 +38,7 @@ class Parallel:
     def is_sharded(self) -> bool:
         return isinstance(self._module, FSDPModule)
 
-    def __call__(self, images: Float[Tensor, "batch 3 height width"], tokens: Int[Tensor, "batch context"]) -> Features:
+    def __call__(self, images: Float[Tensor, "batch channels height width"], tokens: Int[Tensor, "batch context"]) -> Features:
         image, text, scale, *bias = self._module(images, tokens)
         return Features(image=image, text=text, scale=scale, bias=bias[0] if bias else None)
 
@@ -112,8 +114,13 @@ def wrap(clip: Clip, config: TrainConfig, *, world: World, device: torch.device)
 
 def blocks_of(clip: Clip) -> list[nn.Module]:
     """The parts that a tower repeats, in both towers."""
-    visual = clip.visual
-    image = list(visual.bottlenecks()) if isinstance(visual, ModifiedResNet) else list(visual.transformer.resblocks)
+    visual, image = clip.visual, list[nn.Module]()
+    if isinstance(visual, ModifiedResNet):
+        image = [*visual.bottlenecks()]
+    elif isinstance(visual, EfficientNet):
+        image = [*visual.blocks()]
+    elif isinstance(visual, VisionTransformer):
+        image = [*visual.transformer.resblocks]
     return [*image, *clip.text.transformer.resblocks]
 
 

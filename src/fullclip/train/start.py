@@ -57,14 +57,25 @@ def check(run: Run, world: World) -> None:
 
 
 def begin(run: Run) -> Beginning:
-    """New weights by the run's seed, or those of `train.init`."""
+    """New weights by the run's seed, or those of `train.init`, or `train.init_text`'s text tower beside a new image tower."""
     if run.train.init:
         return _from_model(run)
-    tokenizer = Tokenizer.clip(context_length=run.model.text.context_length)
-    if (run.model.text.vocab_size, run.model.text.end_id) != (tokenizer.vocab_size, tokenizer.end_id):
-        raise ValueError(f"model.text.vocab_size is {run.model.text.vocab_size}; the tokenizer has {tokenizer.vocab_size}")
+    tokenizer = tokenizer_for(run)
+    if tokenizer is None:
+        raise ValueError(f"{run.train.init_text} comes without its tokenizer: training needs one")
+    text = run.model.text
+    if (text.vocab_size, text.end_id) != (tokenizer.vocab_size, tokenizer.end_id):
+        raise ValueError(
+            f"the tokenizer has {tokenizer.vocab_size} pieces, model.text.vocab_size is {text.vocab_size}: add"
+            f" --set model.text.vocab_size={tokenizer.vocab_size} --set model.text.end_id={tokenizer.end_id}"
+        )
     model = build(run.model)
     initialize(model, torch.Generator().manual_seed(run.train.seed))
+    if run.train.init_text:
+        checkpoint = read_checkpoint(locate(run.train.init_text)[0])
+        if (checkpoint.config.text, checkpoint.config.embed) != (text, run.model.embed):
+            raise ValueError(f"the text tower of train.init_text={run.train.init_text} has other shapes than model.text")
+        model.text.load_state_dict(to_module(checkpoint).text.state_dict())
     return Beginning(model=model, tokenizer=tokenizer)
 
 
@@ -83,18 +94,27 @@ def _from_model(run: Run) -> Beginning:
 
 
 def tokenizer_for(run: Run) -> Tokenizer | None:
-    """The tokenizer of a run's model: CLIP's, or that of the model it started from."""
-    if not run.train.init:
-        return Tokenizer.clip(context_length=run.model.text.context_length)
-    path, _ = locate(run.train.init)
-    return tokenizer_of(path, read_checkpoint(path))
+    """The tokenizer of a run's model: that of the model it started from, of a file, or CLIP's."""
+    if name := run.train.init or run.train.init_text:
+        path, _ = locate(name)
+        return tokenizer_of(path, read_checkpoint(path))
+    length = run.model.text.context_length
+    if run.data.tokenizer:
+        return Tokenizer.from_file(run.data.tokenizer, context_length=length)
+    return Tokenizer.clip(context_length=length)
 
 
-def started_from(run: Run, name: str) -> Run:
-    """`run` with the shape and the preprocessing of an existing model, to be trained further."""
-    checkpoint = read_checkpoint(locate(name)[0])
-    train = replace(run.train, init=name)
-    return replace(run, model=checkpoint.config, preprocess=checkpoint.preprocess, train=train)
+def started_from(run: Run) -> Run:
+    """`run` with the shape and the preprocessing of the model it names, to be trained further; or with the shape of the text
+    tower that it takes over.
+    """
+    if run.train.init:
+        checkpoint = read_checkpoint(locate(run.train.init)[0])
+        return replace(run, model=checkpoint.config, preprocess=checkpoint.preprocess)
+    if run.train.init_text:
+        config = read_checkpoint(locate(run.train.init_text)[0]).config
+        return replace(run, model=replace(run.model, text=config.text, embed=config.embed))
+    return run
 
 
 def loss_of(run: Run, world: World) -> Callable[[Features], Tensor]:
@@ -131,5 +151,6 @@ def continued(checkpoint: str, state: State, fresh: Progress) -> Progress:
 def blank_batch(run: Run, world: World) -> Batch:
     """A batch of this process's share that shows nothing and says nothing."""
     n, size, text = run.train.batch_size // world.size, run.preprocess.size, run.model.text
+    channels = run.model.vision.width if run.model.vision.kind == "features" else 3
     tokens = torch.full((n, text.context_length), text.end_id)
-    return Batch(images=torch.zeros(n, 3, size, size), tokens=tokens, keys=("",) * n)
+    return Batch(images=torch.zeros(n, channels, size, size), tokens=tokens, keys=("",) * n)

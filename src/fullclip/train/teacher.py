@@ -19,7 +19,7 @@ class Teacher:
         self._model, self._weight, self._world, self._part_size = model, weight, world, part_size
 
     @torch.no_grad()
-    def features(self, images: Float[Tensor, "batch 3 height width"], tokens: Int[Tensor, "batch context"]) -> Features:
+    def features(self, images: Float[Tensor, "batch channels height width"], tokens: Int[Tensor, "batch context"]) -> Features:
         dtype = self._model.text.dtype
         parts = [
             self._model(*part)
