@@ -15,7 +15,7 @@ _OPTIM = OptimConfig(learning_rate=1e-3, beta2=0.98, epsilon=1e-6, weight_decay=
 class TextShape:
     """Of every Transformer that reads or writes texts, and of embeddings of words."""
 
-    width: int = 128
+    width: int = 64
     layers: int = 2
     heads: int = 2
     context_length: int = 32

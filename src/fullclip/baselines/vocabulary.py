@@ -30,13 +30,15 @@ class Pieces:
 
     def __init__(self, texts: Iterable[str], *, least: int, most: int, context_length: int) -> None:
         self._tokenizer = Tokenizer.clip(context_length=context_length)
-        counts = Counter(piece for text in texts for piece in set(self._ids(text)))
+        counts = Counter[int]()
+        for text, number in Counter(texts).items():
+            counts.update(dict.fromkeys(self._ids(text), number))
         kept = _frequent(counts, least=least, most=most)
         if not kept:
             raise ValueError(f"no piece of a word occurs in {least} texts of the pairs: set least lower, or give more pairs")
         self._numbers = {piece: number for number, piece in enumerate(kept, 4)}
         self.size, self.context_length = 4 + len(kept), context_length
-        self._row = lru_cache(maxsize=_MOST_KNOWN)(self._encoded)
+        self.row = lru_cache(maxsize=_MOST_KNOWN)(self._encoded)
 
     def _ids(self, text: str) -> list[int]:
         """CLIP's ids of a text, without start and end; a long text is cut."""
@@ -44,16 +46,17 @@ class Pieces:
         return ids[1 : ids.index(self._tokenizer.end_id)]
 
     def _encoded(self, text: str) -> tuple[int, ...]:
+        """The numbers of one text, start and end included."""
         return (self.START, *(self._numbers.get(piece, self.UNKNOWN) for piece in self._ids(text)), self.END)
 
     def __call__(self, texts: Sequence[str]) -> Int[Tensor, "batch context"]:
         """Start, pieces, end, and zeros up to the length of the longest."""
-        rows = [torch.tensor(self._row(text)) for text in texts]
+        rows = [torch.tensor(self.row(text)) for text in texts]
         return torch.nn.utils.rnn.pad_sequence(rows, batch_first=True)
 
     def knows(self, text: str) -> bool:
         """Whether all pieces of a text are in the vocabulary."""
-        return self.UNKNOWN not in self._row(text)
+        return self.UNKNOWN not in self.row(text)
 
 
 class Words:
@@ -62,7 +65,9 @@ class Words:
     """
 
     def __init__(self, texts: Iterable[str], *, least: int, most: int) -> None:
-        counts = Counter(word for text in texts for word in set(words_in(text)))
+        counts = Counter[str]()
+        for text, number in Counter(texts).items():
+            counts.update(dict.fromkeys(words_in(text), number))
         self.words = _frequent(counts, least=least, most=most)
         if not self.words:
             raise ValueError(f"no word occurs in {least} texts of the pairs: set least lower, or give more pairs")

@@ -1,5 +1,6 @@
 """A way of learning: an image tower with what it is trained by. Pictures and their texts in, a loss out."""
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 
@@ -58,3 +59,11 @@ def image_tower(settings: Settings, *, seed: int) -> ImageTower:
     initialize(model, torch.Generator().manual_seed(seed))
     assert isinstance(model.visual, VisionTransformer | ModifiedResNet)
     return model.visual
+
+
+def log_mean(scores: Float[Tensor, "batch sentences"], numbers: Sequence[int]) -> Float[Tensor, "batch classes"]:
+    """Logarithms of the means of probabilities whose logarithms come in: of the first `numbers[0]` columns, the next
+    `numbers[1]`, and so on; minus infinity of none.
+    """
+    groups = scores.split(list(numbers), dim=1)
+    return torch.stack([group.logsumexp(dim=1) - math.log(max(1, group.shape[1])) for group in groups], dim=1)

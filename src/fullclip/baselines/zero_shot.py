@@ -5,7 +5,6 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from fullclip.baselines.learning import autocast
 from fullclip.baselines.pairs import Pairs, Pictures, Question, middle, normalized
 from fullclip.baselines.settings import Settings
 from fullclip.baselines.way import Answering, Scorer
@@ -43,11 +42,10 @@ def _accuracy(scores: Float[Tensor, "n classes"], question: Question) -> Result:
 
 @torch.inference_mode()
 def scores_of(way: Answering, scorer: Scorer, pictures: Pictures, settings: Settings) -> Float[Tensor, "n classes"]:
-    """Scores of the pictures' middles, float32."""
+    """Scores of the pictures' middles, all computed in float32."""
     device = next(way.parameters()).device
     rows = []
     for start in range(0, len(pictures), _BATCH):
         images = normalized(middle(pictures[start : start + _BATCH], settings.vision.image_size)).to(device)
-        with autocast(settings, device):
-            rows.append(scorer(images).float().cpu())
+        rows.append(scorer(images).float().cpu())
     return torch.cat(rows)

@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from fullclip.cli import classify, data, demo, evaluate, models, report, train
+from fullclip.cli import classify, compare, data, demo, evaluate, models, report, train
 
 app = typer.Typer(
     name="fullclip",
@@ -26,6 +26,7 @@ app.command("demo")(demo.demo)
 app.command("evaluate")(evaluate.evaluate)
 app.command("report")(report.report)
 app.add_typer(data.app, name="data")
+app.add_typer(compare.app, name="compare")
 app.add_typer(models.app, name="models")
 
 

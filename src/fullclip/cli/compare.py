@@ -1,0 +1,53 @@
+"""fullclip compare: the paper's comparisons of ways of learning, at a scale that a processor carries."""
+
+from typing import Annotated
+
+import typer
+
+from fullclip.cli.comparison import AskedTask, Images, Out, Seeds, Set, Shards, given, settled, told
+from fullclip.cli.output import Json, note, show_json
+from fullclip.cli.processes import pick_device
+
+app = typer.Typer(
+    help="Compare ways of learning from the same pairs, as the paper does.", no_args_is_help=True, rich_markup_mode=None
+)
+
+
+@app.command()
+def figure2(
+    shards: Shards,
+    task: AskedTask,
+    out: Out,
+    images: Images = None,
+    seeds: Seeds = 3,
+    methods: Annotated[
+        str, typer.Option(help="Ways of learning: caption-lm, bag-of-words, contrastive-bag, contrastive.")
+    ] = "caption-lm,bag-of-words,contrastive-bag,contrastive",
+    settings: Set = None,
+    json: Json = False,
+) -> None:
+    """Figure 2: zero-shot accuracy by images processed, of four ways of learning with one image tower.
+
+    The folder gets results.jsonl and figure2.html.
+    """
+    from fullclip.baselines.comparing import check_methods, check_seeds, curve, described, in_order
+    from fullclip.baselines.figure2 import PAGE, sentences, write_page
+    from fullclip.baselines.methods import vocabularies
+    from fullclip.baselines.records import held
+
+    chosen, numbers = check_methods([name.strip() for name in methods.split(",") if name.strip()]), check_seeds(seeds)
+    config = settled(images, settings)
+    pairs, question = given(shards, task, config)
+    words, device = vocabularies(pairs, config), pick_device(None, 0)
+    with held(out, described(shards, pairs, question, config)) as records:
+        for seed in numbers:
+            for method in chosen:
+                if not records.has(method=method, seed=seed):
+                    records.add(curve(method, pairs, question, config, words=words, seed=seed, device=device))
+        rows = in_order(records.rows)
+        write_page(rows, out / PAGE, data=told(pairs, question))
+    if json:
+        show_json({"factors": sentences(rows), "results": rows, "page": str(out / PAGE)})
+    else:
+        typer.echo("\n".join(sentences(rows)))
+    note(f"the page: {(out / PAGE).resolve()}")
