@@ -1,5 +1,6 @@
 """The paper's Figure 2 at another scale: zero-shot accuracy against images processed, and how many images each way saves."""
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -27,22 +28,27 @@ _CHOICE = (
 
 
 def sentences(rows: Sequence[Row]) -> list[str]:
-    """The efficiency factors in words, as the paper says them, for each rule of answering."""
-    curves = curves_of(rows)
-    found = []
+    """The efficiency factors in words, as the paper says them: those of ways of likelihood for each rule of answering, then
+    those between ways that have one rule.
+    """
+    curves, said = curves_of(rows), dict[str, None]()
     for rule, how in _RULES.items():
-        parts = [_sentence(one) for one in factors(curves, tuple(METHODS), rule=rule)]
-        if parts and any(curve.rule == rule for curve in curves):
-            found.append(f"Answering {how}: {'; '.join(parts)}.")
-    return found or [f"{'; '.join(_sentence(one) for one in factors(curves, tuple(METHODS), rule='likelihood'))}."]
+        for one in factors(curves, tuple(METHODS), rule=rule):
+            by_rule = rule in (one.base.rule, one.better.rule)
+            said[f"Answering {how}, {_sentence(one)}." if by_rule else f"{_begun(_sentence(one))}."] = None
+    return sorted(said, key=lambda sentence: not sentence.startswith("Answering"))
+
+
+def _begun(sentence: str) -> str:
+    return sentence[0].upper() + sentence[1:]
 
 
 def _sentence(one: Factor) -> str:
     better, base = METHODS[one.better.method].title, METHODS[one.base.method].title
-    goal = f"what {base} reaches after {one.base.images[-1]:,} images ({percent(float(one.base.mean[-1]))}%)"
-    if one.said == "not reached":
-        return f"{better} does not reach {goal}"
-    return f"{better} reaches {goal} with {one.said} fewer"
+    goal = f"{percent(float(one.base.mean[-1]))}% after {one.base.images[-1]:,} images"
+    if math.isnan(one.value):
+        return f"{better} does not reach what {base} does in the end ({goal})"
+    return f"{better} needs {one.said} fewer images to reach what {base} does in the end ({goal})"
 
 
 def write_page(rows: Sequence[Row], out: Path, *, data: str) -> None:

@@ -51,3 +51,43 @@ def figure2(
     else:
         typer.echo("\n".join(sentences(rows)))
     note(f"the page: {(out / PAGE).resolve()}")
+
+
+@app.command()
+def scale(
+    shards: Shards,
+    task: AskedTask,
+    out: Out,
+    images: Images = None,
+    seeds: Seeds = 3,
+    vary: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME=A,B",
+            help="What to vary, one thing at a time; by default share=0.1,0.3,1 and batch_size=32,128,512; may be repeated.",
+        ),
+    ] = None,
+    settings: Set = None,
+    json: Json = False,
+) -> None:
+    """CLIP's accuracy by the share of the pairs and by the batch size, at one number of images.
+
+    The folder gets results.jsonl and scale.html.
+    """
+    from fullclip.baselines.comparing import check_seeds, described
+    from fullclip.baselines.records import held
+    from fullclip.baselines.scale import PAGE, points, read_varied, run_point, sentences, write_page
+
+    varied, numbers, config = read_varied(vary or []), check_seeds(seeds), settled(images, settings)
+    pairs, question = given(shards, task, config)
+    with held(out, described(shards, pairs, question, config)) as records:
+        for seed in numbers:
+            for point in points(varied, config):
+                if not records.has(share=point.share, batch_size=point.batch_size, seed=seed):
+                    records.add(run_point(point, pairs, question, config, seed=seed, device=pick_device(None, 0)))
+        write_page(records.rows, out / PAGE, data=told(pairs, question), settings=config)
+    if json:
+        show_json({"accuracies": sentences(records.rows, config), "results": records.rows, "page": str(out / PAGE)})
+    else:
+        typer.echo("\n".join(sentences(records.rows, config)))
+    note(f"the page: {(out / PAGE).resolve()}")
