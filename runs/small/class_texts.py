@@ -5,6 +5,7 @@ only ever labelled "sports car" teaches "automobile", too. Knows nothing of pict
 """
 
 import re
+from itertools import cycle, islice
 
 from wordnet import Synset, WordNet
 
@@ -63,80 +64,84 @@ class ClassTexts:
     def captions(self, wnid: str, *, turn: int = 0) -> tuple[str, ...]:
         """About 24 texts, each once; another turn takes other phrases, so that classes together are said in all of them."""
         synset = self._wordnet[wnid]
-        names, scientific = self.names(synset)
-        own = [*names, *scientific]
+        names, quiet = self.names(synset)
+        own = [*names, *quiet]
         phrased = self._phrased(synset, names, count=max(NUM_OWN - len(own), len(names)), turn=turn)
         num_others = max(NUM_HIGHER, (len(own) + len(phrased)) // 2)
         higher = self.hypernyms(wnid)[: num_others - 1]
         kinds = [f"{self._spoken(synset, names[0])}, a kind of {higher[0][1]}"] if higher else []
         for number, (above, name) in enumerate(higher):
             kinds += self._phrased(above, [name], count=1, turn=turn + number)
+        turned = islice(cycle(DEFINITIONS), turn % len(DEFINITIONS), None)
         glosses = [
-            DEFINITIONS[(turn + number) % len(DEFINITIONS)].format(
-                gloss=synset.gloss, name=name, a_name=self._spoken(synset, name)
-            )
-            for number, name in zip(range(num_others), [name for _ in range(num_others) for name in names], strict=False)
+            sentence.format(gloss=synset.gloss, name=name, a_name=self._spoken(synset, name))
+            for name, sentence in islice(zip(cycle(own), turned, strict=False), num_others)
         ]
         return tuple(dict.fromkeys([*own, *phrased, *kinds, *glosses]))
 
     def names(self, synset: Synset) -> tuple[list[str], list[str]]:
-        """What people call it, and what biologists do: a name that begins with a genus."""
-        scientific = [lemma for lemma in synset.lemmas if self._is_scientific(lemma, synset)]
-        names = [lemma for lemma in synset.lemmas if lemma not in scientific]
-        return (names, scientific) if names else (scientific, [])
+        """What it is called in phrases, and what is only said bare: biologists' names, words that mostly mean another thing."""
+        quiet = [
+            lemma
+            for number, lemma in enumerate(synset.lemmas)
+            if self._is_scientific(lemma, synset)
+            or (
+                number
+                and synset.wnid not in self._wordnet.senses(lemma)[:1]
+                and not self._wordnet.is_tagged(lemma, synset.wnid)
+            )
+        ]
+        names = [lemma for lemma in synset.lemmas if lemma not in quiet]
+        return (names, quiet) if names else (quiet, [])
 
     def hypernyms(self, wnid: str) -> list[tuple[Synset, str]]:
         """The concrete ones with their everyday names, the most telling first.
 
         First up to three names of the nearest, then one of each other by how often definitions use it.
         """
-        named = [(above, self._everyday(above)) for above in self._wordnet.ancestors(wnid) if self._is_concrete(above)]
         own = {lemma.lower() for lemma in self._wordnet[wnid].lemmas}
-        if any("vehicle" in names for _, names in named):
-            own.add("container")  # to WordNet wheeled vehicles are both
-        named = [(above, [name for name in names if name.lower() not in own]) for above, names in named]
-        named = [(above, names) for above, names in named if names]
+        concrete = [(above, self._everyday(above)) for above in self._wordnet.ancestors(wnid) if self._is_concrete(above)]
+        if any("vehicle" in names for _, names in concrete):
+            own.add("container")  # for WordNet a wheeled vehicle is both
+        named = [(above, new) for above, names in concrete if (new := [name for name in names if name.lower() not in own])]
         if not named:
             return []
         nearest = [(named[0][0], name) for name in named[0][1][:3]]
         others = sorted(named[1:], key=lambda item: -self._wordnet.frequency(item[1][0]))
-        return list(
-            {name: (above, name) for above, name in [*nearest, *((above, names[0]) for above, names in others)]}.values()
-        )
+        by_name = {name: above for above, name in reversed([*nearest, *((above, names[0]) for above, names in others)])}
+        return [(above, name) for name, above in reversed(by_name.items())]
 
     def _is_scientific(self, lemma: str, synset: Synset) -> bool:
         first, _, rest = lemma.partition(" ")
-        return (
-            synset.file in (ANIMAL, PLANT)
-            and bool(rest)
-            and first[0].isupper()
-            and bool(self._wordnet.senses(f"genus {first}"))
-        )
+        binomial = synset.file in (ANIMAL, PLANT) and rest and first[0].isupper()
+        return bool(binomial and self._wordnet.senses(f"genus {first}"))
 
     def _is_concrete(self, synset: Synset) -> bool:
         wnid = synset.wnid
         return self._wordnet.depth(wnid) >= MIN_DEPTH and self._wordnet.num_below(wnid) <= MAX_BELOW
 
     def _everyday(self, synset: Synset) -> list[str]:
-        """The lemmas that texts use in this sense, or that many definitions use and that mean this first or second."""
+        """The lemmas that tagged texts use in this sense, or that many definitions use and that mean this first or second."""
         return [
             lemma
             for lemma in synset.lemmas
-            if lemma not in ABSTRACT
-            and not self._is_scientific(lemma, synset)
-            and (
-                self._wordnet.is_tagged(lemma, synset.wnid)
-                or (self._wordnet.frequency(lemma) >= MIN_FREQUENCY and synset.wnid in self._wordnet.senses(lemma)[:2])
-            )
+            if lemma not in ABSTRACT and not self._is_scientific(lemma, synset) and self._is_common(lemma, synset.wnid)
         ]
 
+    def _is_common(self, lemma: str, wnid: str) -> bool:
+        often = self._wordnet.frequency(lemma) >= MIN_FREQUENCY
+        return self._wordnet.is_tagged(lemma, wnid) or (often and wnid in self._wordnet.senses(lemma)[:2])
+
     def _is_plural(self, name: str) -> bool:
-        word = name.rpartition(" ")[2].lower()
-        ends = word.endswith("s") and not word.endswith(("ss", "us", "is"))
-        return ends and bool(self._wordnet.senses(word[:-1]))
+        word = name.partition(" of ")[0].rpartition(" ")[2].lower()
+        if not word.endswith("s") or word.endswith(("ss", "us", "is")):
+            return False
+        single = word[:-2] if word.endswith(("sses", "ches", "shes", "xes", "zes")) else word[:-1]
+        return bool(self._wordnet.senses(single))
 
     def _spoken(self, synset: Synset, name: str) -> str:
-        return name if name in UNCOUNTED or self._is_plural(name) else with_article(name)
+        bare = name in UNCOUNTED or self._is_plural(name) or self._is_scientific(name, synset)
+        return name if bare else with_article(name)
 
     def _phrased(self, synset: Synset, names: list[str], *, count: int, turn: int) -> list[str]:
         """Names and phrases in turn. Food and substances are said with an article and without."""

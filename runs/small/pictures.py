@@ -74,7 +74,7 @@ class NearCopies:
         """The numbers of the pictures that one is alike."""
         near = np.flatnonzero(np.bitwise_count(self._bits ^ _bits([gradient])).sum(axis=1) <= limit.bits)
         difference = np.abs(self._colours[near] - colours.reshape(1, -1).astype(np.float32)).mean(axis=1)
-        return near[difference <= limit.colour]
+        return np.asarray(near[difference <= limit.colour])
 
 
 def _bits(gradients: Sequence[int]) -> np.ndarray:

@@ -86,7 +86,9 @@ def write(found: Sequence[Found], folder: Path, counts: Counter[str]) -> None:
 
 def prepare_photos(options: argparse.Namespace, making: Making, counts: Counter[str]) -> None:
     found = photographs(options.photos, making, counts, skip_torn=options.skip_torn)
-    heldout = hold_out([one for one in found if one.group == options.photos[0].name], count=NUM_PHOTOS)
+    heldout = hold_out([one for one in found if one.group == str(options.photos[0])], count=NUM_PHOTOS)
+    if not heldout:
+        raise ValueError(f"nothing can be held out of {options.photos[0]}; name a whole tar first after --photos")
     write(without_copies(found, heldout, KEPT_PAIR, counts), options.out / "photos/train", counts)
     write(heldout, options.out / "photos/heldout", counts)
 

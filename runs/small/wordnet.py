@@ -36,21 +36,22 @@ def wnid_of(offset: str | int) -> str:
 
 
 def split_gloss(gloss: str) -> tuple[str, tuple[str, ...]]:
-    """The definition, and the quoted sentences after it that show the word in use."""
-    definition, *rest = re.split(r'(?:^|[;:,]\s*|\s)(?=")', gloss.strip(), maxsplit=1) if _shows_use(gloss) else [gloss]
-    return definition.strip(" ;"), tuple(found.strip() for found in re.findall(r'"([^"]+)"?', "".join(rest)) if found.strip())
-
-
-def _shows_use(gloss: str) -> bool:
-    return re.search(r'(^|;\s*)"', gloss.strip()) is not None
+    """The definition, and the quoted texts after it that show the word in use. A quotation in brackets is the definition's."""
+    gloss = gloss.strip()
+    marks = (found for found in re.finditer(r'(?:^|[;:,]\s*)(?=")', gloss))
+    start = next(
+        (mark.start() for mark in marks if gloss.count("(", 0, mark.start()) == gloss.count(")", 0, mark.start())), None
+    )
+    quoted = re.findall(r'"([^"]+)"?', gloss[start:]) if start is not None else []
+    return gloss[:start].strip(" ;:"), tuple(text.strip() for text in quoted if re.search(r"\w", text))
 
 
 def parse_synset(line: str) -> Synset:
     """One line of data.noun; ValueError where it is none."""
     fields, bar, gloss = line.partition("|")
-    offset, file, kind, num_lemmas, *rest = fields.split()
-    if not bar or kind != "n":
+    if not bar or not re.match(r"\d{8} \d\d n [0-9a-f]{2} \S", fields):
         raise ValueError(f"no noun: {line[:60].rstrip()}")
+    offset, file, _, num_lemmas, *rest = fields.split()
     count = 2 * int(num_lemmas, 16)
     pointers = rest[count + 1 :]
     definition, examples = split_gloss(gloss)
@@ -68,6 +69,15 @@ def parse_synset(line: str) -> Synset:
     )
 
 
+def parse_index(line: str) -> tuple[str, tuple[str, ...], int]:
+    """One line of index.noun: a word in small letters, the wnids of its senses, and how many of them are tagged."""
+    fields = line.split()
+    if len(fields) < 7 or fields[1] != "n" or not 0 < int(fields[2]) <= len(fields) - 6:
+        raise ValueError(f"no noun: {line[:60].rstrip()}")
+    num_senses = int(fields[2])
+    return fields[0].replace("_", " "), tuple(map(wnid_of, fields[-num_senses:])), int(fields[-num_senses - 1])
+
+
 class WordNet:
     """All noun synsets, by wnid, and the questions that are asked of the whole."""
 
@@ -83,17 +93,15 @@ class WordNet:
                 raise ValueError(
                     f"{file} is not there; install Debian's wordnet-base, or give the folder of WordNet 3.0's files"
                 )
+        senses, tagged, file = dict[str, tuple[str, ...]](), dict[str, int](), data
         try:
             synsets = {synset.wnid: synset for synset in map(parse_synset, _lines(data))}
+            file = index
+            for line in _lines(index):
+                lemma, found, tagged_senses = parse_index(line)
+                senses[lemma], tagged[lemma] = found, tagged_senses
         except ValueError as error:
-            raise ValueError(f"{data}: damaged ({error}); install wordnet-base again") from None
-        senses, tagged = {}, {}
-        for line in _lines(index):
-            fields = line.split()
-            num_senses = int(fields[2])
-            lemma = fields[0].replace("_", " ")
-            senses[lemma] = tuple(map(wnid_of, fields[-num_senses:]))
-            tagged[lemma] = int(fields[-num_senses - 1])
+            raise ValueError(f"{file}: damaged ({error}); install wordnet-base again") from None
         return cls(synsets, senses, tagged)
 
     def __len__(self) -> int:
