@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from fullclip.baselines.vocabulary import Words
 from fullclip.baselines.way import Answering, ImageTower, Scorer, log_mean
+from fullclip.models.layers import at_least_float32
 
 
 class BagOfWords(Answering):
@@ -45,7 +46,7 @@ class BagOfWords(Answering):
     def scorer(self, classes: Sequence[Sequence[str]], templates: Sequence[str]) -> Scorer:
         named = [[numbers for name in names if (numbers := self.words.numbers(name))] for names in classes]
         every = [numbers for names in named for numbers in names]
-        means = torch.zeros(len(self.words), len(every), device=self.head.weight.device)
+        means = torch.zeros(len(self.words), len(every), device=self.head.weight.device, dtype=self.head.weight.dtype)
         for column, numbers in enumerate(every):
             means[numbers, column] = 1 / len(numbers)
         return lambda images: log_mean(self._log_probabilities(images) @ means, [len(names) for names in named])
@@ -54,4 +55,4 @@ class BagOfWords(Answering):
         return sum(not any(map(self.words.knows, names)) for names in classes)
 
     def _log_probabilities(self, images: Float[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch words"]:
-        return F.log_softmax(self.head(self.tower(images)).float(), dim=1)
+        return F.log_softmax(at_least_float32(self.head(self.tower(images))), dim=1)

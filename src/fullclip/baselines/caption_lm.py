@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from fullclip.baselines.sentences import Tree, tree_of
 from fullclip.baselines.vocabulary import Pieces
 from fullclip.baselines.way import Answering, ImageTower, Scorer, log_mean
-from fullclip.models.layers import Block
+from fullclip.models.layers import Block, at_least_float32
 from fullclip.models.text import TextTransformer
 from fullclip.zeroshot.prompts import fill
 
@@ -47,7 +47,7 @@ class CaptionModel(Answering):
         tokens = self.pieces(texts).to(images.device)
         logits = self.logits(images, tokens[:, :-1])
         goals = tokens[:, 1:]
-        return F.cross_entropy(logits.flatten(0, 1).float(), goals.flatten(), ignore_index=0)
+        return F.cross_entropy(at_least_float32(logits.flatten(0, 1)), goals.flatten(), ignore_index=0)
 
     def logits(
         self, images: Float[Tensor, "batch 3 height width"], tokens: Int[Tensor, "batch context"]
@@ -78,9 +78,9 @@ class CaptionModel(Answering):
         sees = _behind_a_prefix(tree.sees).to(device)
         for block in self.transformer.resblocks:
             x = _masked(block, x, sees)
-        logits = (self.ln_final(x[:, PREFIX:]) @ self.token_embedding.weight.T).float()
+        logits = at_least_float32(self.ln_final(x[:, PREFIX:]) @ self.token_embedding.weight.T)
         edges = logits[:, tree.edge_nodes, tree.edge_pieces] - logits.logsumexp(dim=2)[:, tree.edge_nodes]
-        return edges @ tree.belongs.to(device)
+        return edges @ tree.belongs.to(edges)
 
     def num_unknown(self, classes: Sequence[Sequence[str]]) -> int:
         return sum(not any(map(self.pieces.knows, names)) for names in classes)

@@ -16,6 +16,7 @@ from fullclip.core.types import Features
 from fullclip.losses import softmax
 from fullclip.models.clip import INITIAL_TEMPERATURE, MAX_SCALE, build, initialize
 from fullclip.models.config import ClipConfig, VitConfig
+from fullclip.models.layers import at_least_float32
 from fullclip.models.text import TextTransformer
 from fullclip.zeroshot.prompts import fill
 
@@ -33,7 +34,7 @@ class BagEncoder(nn.Module):
         nn.init.normal_(self.text_projection, std=width**-0.5, generator=generator)
 
     def forward(self, tokens: Int[Tensor, "batch context"]) -> Float[Tensor, "batch embed"]:
-        counts = ((tokens != 0) & (tokens != Pieces.START) & (tokens != Pieces.END)).float()
+        counts = ((tokens != 0) & (tokens != Pieces.START) & (tokens != Pieces.END)).to(self.text_projection.dtype)
         mean = (self.token_embedding(tokens) * counts[..., None]).sum(dim=1) / counts.sum(dim=1, keepdim=True).clamp(min=1)
         return mean @ self.text_projection
 
@@ -83,8 +84,8 @@ class Contrastive(Answering):
         return F.normalize(rows.mean(dim=0), dim=0)
 
     def _image(self, images: Float[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch embed"]:
-        return F.normalize(self.tower(images).float(), dim=-1)
+        return F.normalize(at_least_float32(self.tower(images)), dim=-1)
 
     def _text(self, texts: Sequence[str]) -> Float[Tensor, "texts embed"]:
         tokens = self.pieces(texts).to(self.logit_scale.device)
-        return F.normalize(self.encoder(tokens).float(), dim=-1)
+        return F.normalize(at_least_float32(self.encoder(tokens)), dim=-1)

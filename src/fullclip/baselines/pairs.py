@@ -181,7 +181,7 @@ class Batches:
         return normalized(np.stack(cut)), texts
 
 
-def middle(pictures: Pictures, image_size: int) -> Pictures:
+def middle(pictures: Pictures, image_size: int) -> UInt8[np.ndarray, "n size size 3"]:
     """The middle squares of `image_size` pixels, a view."""
     first = (pictures.shape[1] - image_size) // 2
     return pictures[:, first : first + image_size, first : first + image_size]

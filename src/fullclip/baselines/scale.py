@@ -21,7 +21,7 @@ from fullclip.evaluation.report.wording import between, percent
 
 PAGE = "scale.html"
 METHOD = "contrastive"
-DEFAULTS: Mapping[str, tuple[float, ...]] = {"share": (0.1, 0.3, 1.0), "batch_size": (32, 128, 512)}
+DEFAULTS: Mapping[str, tuple[int | float, ...]] = {"share": (0.1, 0.3, 1.0), "batch_size": (32, 128, 512)}
 _AXES = {"share": "share of the pairs, %", "batch_size": "pairs in a batch"}
 
 
@@ -33,11 +33,11 @@ class Point:
     batch_size: int
 
 
-def read_varied(given: Sequence[str]) -> dict[str, tuple[float, ...]]:
+def read_varied(given: Sequence[str]) -> dict[str, tuple[int | float, ...]]:
     """`share=0.1,1` and `batch_size=32,64` as numbers, two of each or more; the defaults of both where nothing is given.
     ValueError for anything else.
     """
-    found = dict[str, tuple[float, ...]]()
+    found = dict[str, tuple[int | float, ...]]()
     for text in given:
         name, _, values = text.partition("=")
         if name not in DEFAULTS:
@@ -50,18 +50,18 @@ def read_varied(given: Sequence[str]) -> dict[str, tuple[float, ...]]:
             raise ValueError(f"--vary {text}: two numbers at least, such as {name}={_listed(DEFAULTS[name])}")
         if name == "share" and not all(0 < value <= 1 for value in found[name]):
             raise ValueError(f"--vary {text}: shares are above 0 and at most 1, such as share={_listed(DEFAULTS['share'])}")
-        if name == "batch_size" and not all(value >= 2 and value.is_integer() for value in found[name]):
+        if name == "batch_size" and not all(value >= 2 and value == int(value) for value in found[name]):
             raise ValueError(
                 f"--vary {text}: batches have 2 pairs or more, such as batch_size={_listed(DEFAULTS['batch_size'])}"
             )
     return found or dict(DEFAULTS)
 
 
-def _listed(values: Sequence[float]) -> str:
+def _listed(values: Sequence[int | float]) -> str:
     return ",".join(f"{value:g}" for value in values)
 
 
-def points(varied: Mapping[str, Sequence[float]], settings: Settings) -> list[Point]:
+def points(varied: Mapping[str, Sequence[int | float]], settings: Settings) -> list[Point]:
     """One run for each value, all else as in the settings and with all pairs; each run once."""
     usual = Point(share=1.0, batch_size=settings.batch_size)
     shares = [replace(usual, share=share) for share in varied.get("share", ())]
@@ -78,10 +78,10 @@ def run_point(
     return [{"share": point.share, "batch_size": point.batch_size, **row} for row in rows]
 
 
-def last_accuracies(rows: Sequence[Row], name: str, usual: Point) -> dict[float, np.ndarray]:
+def last_accuracies(rows: Sequence[Row], name: str, usual: Point) -> dict[int | float, np.ndarray]:
     """{value of `name`: the last accuracy of each seed}, of the runs that are as usual but for it, ascending."""
     other = "batch_size" if name == "share" else "share"
-    found: dict[float, dict[int, float]] = {}
+    found: dict[int | float, dict[int, float]] = {}
     for row in rows:
         if row[other] == getattr(usual, other):
             found.setdefault(row[name], {})[row["seed"]] = row["value"]  # the last of a run's rows stays
@@ -124,11 +124,11 @@ def sentences(rows: Sequence[Row], settings: Settings) -> list[str]:
     return found
 
 
-def _value(name: str, value: float) -> str:
+def _value(name: str, value: int | float) -> str:
     return f"{100 * value:g}%" if name == "share" else f"{value:,.0f}"
 
 
-def draw_scale(found: Mapping[str, Mapping[float, np.ndarray]]) -> str:
+def draw_scale(found: Mapping[str, Mapping[int | float, np.ndarray]]) -> str:
     """A panel for each thing that was varied."""
 
     def paint(every: np.ndarray) -> None:
@@ -148,7 +148,7 @@ def draw_scale(found: Mapping[str, Mapping[float, np.ndarray]]) -> str:
     return draw(paint, height=3.4, columns=len(found), sharey=True)
 
 
-def _table(name: str, values: Mapping[float, np.ndarray]) -> Table:
+def _table(name: str, values: Mapping[int | float, np.ndarray]) -> Table:
     rows: list[list[Cell]] = [
         [
             _value(name, value),
