@@ -73,7 +73,12 @@ def split_drawings(
 
 def sample_sources(folder: Path) -> set[str]:
     """The paths of the drawings that the package's sample holds out."""
-    return {pair.meta["source"] for shard in find_shards([str(folder)]) for pair in read_shard(shard, Drops(strict=True))}
+    pairs = [pair for shard in find_shards([str(folder)]) for pair in read_shard(shard, Drops(strict=True))]
+    if not all("source" in pair.meta for pair in pairs):
+        raise ValueError(
+            f"{folder} is no sample: its pairs have no source; give src/fullclip/assets/sample/heldout as --sample"
+        )
+    return {pair.meta["source"] for pair in pairs}
 
 
 def write(found: Sequence[Found], folder: Path, counts: Counter[str]) -> None:
@@ -102,8 +107,9 @@ def prepare_named(options: argparse.Namespace, making: Making, counts: Counter[s
 
 def prepare_drawn(options: argparse.Namespace, making: Making, counts: dict[str, Counter[str]]) -> None:
     """Drawings and stamps: the sample's held-out drawings are kept out of both."""
+    sources = sample_sources(options.sample)
     found = drawings(options.svg, options.png, making, counts["drawings"])
-    kept, heldout = split_drawings(found, sample_sources(options.sample), counts["drawings"])
+    kept, heldout = split_drawings(found, sources, counts["drawings"])
     if "drawings" in options.parts:
         write(kept, options.out / "drawings/train", counts["drawings"])
     if "stamps" in options.parts:
@@ -119,7 +125,22 @@ def report(counts: dict[str, Counter[str]]) -> None:
             print(f"{count:12,d}  {name}")
 
 
-def main() -> None:
+def check(options: argparse.Namespace) -> None:
+    """ValueError with what to type where an input is missing, or what is to be written is there already."""
+    given = vars(options)
+    for part in ("photos", "named"):
+        if part in options.parts and not given[part]:
+            raise ValueError(f"--{part} is missing: give it, or leave the part out with --parts")
+    if {"drawings", "stamps"} & set(options.parts):
+        for option, package in (("svg", "openclipart-svg"), ("png", "openclipart-png"), ("stamps", "tuxpaint-stamps-default")):
+            if not given[option].is_dir():
+                raise ValueError(f"{given[option]} is no folder; install {package}, or say where its folder is with --{option}")
+    for part in options.parts:
+        if (options.out / part).exists():
+            raise ValueError(f"{options.out / part} is there already; remove it, or give another --out")
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--photos", type=Path, nargs="+", default=[], help="tars; pairs are held out of the first")
     parser.add_argument("--named", type=Path, help="a tar with classes.json, or tar.gz")
@@ -133,15 +154,10 @@ def main() -> None:
     parser.add_argument("--side", type=int, default=160, help="longest side of photographs and stamps, in pixels")
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--skip-torn", action="store_true", help="leave out a tar of photographs that is torn")
-    options = parser.parse_args()
-    for part, given in (("photos", options.photos), ("named", options.named)):
-        if part in options.parts and not given:
-            parser.error(f"--{part} is missing: give it, or leave the part out with --parts")
+    options = parser.parse_args(arguments)
     making, counts = Making(side=options.side, workers=options.workers), {part: Counter[str]() for part in options.parts}
     try:
-        for part in options.parts:
-            if (options.out / part).exists():
-                raise ValueError(f"{options.out / part} is there already; remove it, or give another --out")
+        check(options)
         if "photos" in counts:
             prepare_photos(options, making, counts["photos"])
         if "named" in counts:
