@@ -22,7 +22,7 @@ _BAR_WIDTH = 24
 
 def classify(
     images: Annotated[list[str], typer.Argument(help="Files, folders, globs, or - for a list of files on stdin.")],
-    model: Annotated[str, typer.Option(help="A name from `fullclip models list`, a folder or a file.")] = "openai/ViT-B-32",
+    model: Annotated[str, typer.Option(help="A name from `fullclip models list`, a folder or a file.")] = "small",
     labels: Annotated[str, typer.Option(help="The classes, separated by commas.")] = "",
     labels_file: Annotated[Path | None, typer.Option(help="A file with one class a line.")] = None,
     template: Annotated[list[str] | None, typer.Option(help="A sentence with {} for the label; may be repeated.")] = None,

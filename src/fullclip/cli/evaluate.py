@@ -86,8 +86,10 @@ def evaluate(
     if listing or pull:
         list_sets(data, pull or [], with_train=probe or few_shot, json=json)
         return
-    if (model is None) == (features is None):
-        raise ValueError("give either a model, such as openai/ViT-B-32, or --features net.onnx for a network that is no CLIP")
+    if model is not None and features is not None:
+        raise ValueError(f"give either a model, such as {model}, or --features {features} for a network that is no CLIP")
+    if features is None:
+        model = model or "small"
     wanted = {"probe": probe, "adapted-robustness": probe, "few-shot": few_shot, "calibration": calibration}
     protocols = _protocols(model, {**wanted, "rejection": rejection, "overlap": bool(overlap)})
     folder = out or Path("evaluations") / _slug(model or features or "")

@@ -16,14 +16,18 @@ app = typer.Typer(help="List, fetch, convert and mix models.", no_args_is_help=T
 
 @app.command("list")
 def list_models(json: Json = False) -> None:
-    """Show the models that are known by name, with their licences."""
+    """Show the models that are known by name, with their licences. The first ones ship with the package."""
     from fullclip.core.config import to_dict
-    from fullclip.models.hub import PRETRAINED
+    from fullclip.models.hub import BUNDLED, PRETRAINED, locate
+    from fullclip.models.weights import read_checkpoint
 
+    bundled = {name: read_checkpoint(locate(name)[0]) for name in BUNDLED}
     if json:
-        show_json({name: to_dict(known) for name, known in PRETRAINED.items()})
+        own = {name: {"bundled": True, **to_dict(checkpoint.provenance)} for name, checkpoint in bundled.items()}
+        show_json(own | {name: to_dict(known) for name, known in PRETRAINED.items()})
         return
-    rows = [(name, known.preset, known.licence, known.training_data) for name, known in PRETRAINED.items()]
+    rows = [(name, c.config.vision.kind, c.provenance.licence, c.provenance.training_data) for name, c in bundled.items()]
+    rows += [(name, known.preset, known.licence, known.training_data) for name, known in PRETRAINED.items()]
     show_table(["name", "architecture", "licence", "training data"], rows)
 
 

@@ -77,7 +77,9 @@ class EfficientNetConfig:
         _at_least_one(self)
         lengths = {len(self.channels), len(self.kernels), len(self.strides), len(self.expansions)}
         if not self.blocks or lengths != {len(self.blocks)}:
-            raise ValueError(f"blocks is {list(self.blocks)}: channels, kernels, strides and expansions have one number for each")
+            raise ValueError(
+                f"blocks is {list(self.blocks)}: channels, kernels, strides and expansions have one number for each"
+            )
 
     def stages(self) -> list[tuple[int, int, int, int, int]]:
         """(blocks, channels, kernel, stride, expansion) of each stage."""

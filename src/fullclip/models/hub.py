@@ -1,11 +1,13 @@
 """Models by name: the table of the known ones, with licence and source, and their download through huggingface_hub.
 
-A name is one of PRETRAINED ("openai/ViT-B-32"), "hf-hub:owner/repository", or a local path.
+A name is one of BUNDLED ("small"), which ships with the package, one of PRETRAINED ("openai/ViT-B-32"),
+"hf-hub:owner/repository", or a local path.
 """
 
 import urllib.request
 from collections.abc import Iterable
 from dataclasses import dataclass
+from importlib.resources import files as package_files
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,7 @@ from fullclip.models.checkpoint import CheckpointError, Provenance
 from fullclip.models.weights import CONFIG_NAME, TOKENIZER_NAME, WEIGHTS_NAME
 
 HUB_PREFIX = "hf-hub:"
+BUNDLED = ("small",)
 _SHA256_LETTERS = 64
 _ARCHIVES = "https://openaipublic.azureedge.net/clip/models"
 
@@ -113,6 +116,8 @@ def locate(name: str, *, archives: Path | None = None) -> tuple[Path, Provenance
     `archives` is where OpenAI's own files are kept, by default the cache folder. CheckpointError says which file was
     wanted, and how to go on without a network.
     """
+    if name in BUNDLED:
+        return Path(str(package_files("fullclip").joinpath("assets", name))), Provenance()
     if name in PRETRAINED:
         known = PRETRAINED[name]
         path, digest = _fetch_known(name, known, archives or cache_folder())
@@ -121,7 +126,7 @@ def locate(name: str, *, archives: Path | None = None) -> tuple[Path, Provenance
         path, digest = _fetch_repository(name.removeprefix(HUB_PREFIX))
         return path, Provenance(source=name, sha256=digest)
     if not name or (not Path(name).exists() and not name.startswith((".", "/", "~"))):
-        raise CheckpointError(f"no model, file or folder named {name!r}{nearest(name, PRETRAINED)}")
+        raise CheckpointError(f"no model, file or folder named {name!r}{nearest(name, [*BUNDLED, *PRETRAINED])}")
     return Path(name).expanduser(), Provenance()
 
 

@@ -8,11 +8,14 @@ from fullclip.models.config import TextConfig
 from fullclip.models.layers import LayerNorm, Transformer, build_transformer
 
 
+_TOGETHER = 128  # rows of like length
+
+
 class TextTransformer(nn.Module):
     """Tokens + positions, causal blocks, a norm; the features at the first end-of-text token are projected.
 
-    Being causal, positions after that token change nothing; shorter rows than the context are fine, and rows that lie on
-    the CPU are cut behind the last end before anything is computed.
+    Being causal, positions after that token change nothing; shorter rows than the context are fine. Rows that lie on the CPU
+    are cut behind the last end before anything is computed, and where there are many, short and long ones are computed apart.
     """
 
     def __init__(self, transformer: Transformer, *, config: TextConfig, embed: int) -> None:
@@ -32,8 +35,15 @@ class TextTransformer(nn.Module):
     def forward(self, tokens: Int[Tensor, "batch context"]) -> Float[Tensor, "batch embed"]:
         if tokens.shape[1] > self.context_length:
             raise ValueError(f"texts of {tokens.shape[1]} tokens: this model's context holds {self.context_length}")
-        if tokens.device.type == "cpu" and not torch.compiler.is_compiling():  # elsewhere the length would be waited for
-            tokens = trim_padding(tokens, self.end_id)
+        if tokens.device.type != "cpu" or torch.compiler.is_compiling():  # the length would be waited for
+            return self._summaries(tokens)
+        if len(tokens) <= _TOGETHER:
+            return self._summaries(trim_padding(tokens, self.end_id))
+        order = end_positions(tokens, self.end_id).argsort(stable=True)
+        parts = [self._summaries(trim_padding(tokens[rows], self.end_id)) for rows in order.split(_TOGETHER)]
+        return torch.cat(parts)[order.argsort()]
+
+    def _summaries(self, tokens: Int[Tensor, "batch context"]) -> Float[Tensor, "batch embed"]:
         ends = end_positions(tokens, self.end_id)
         x = self.token_embedding(tokens).to(self.dtype) + self.positional_embedding[: tokens.shape[1]].to(self.dtype)
         x = self.transformer(x)

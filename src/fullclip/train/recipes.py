@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from importlib.resources import files
 
-from fullclip.models.config import PRESETS, ClipConfig, ResNetConfig, TextConfig
+from fullclip.models.config import PRESETS, ClipConfig, FeaturesConfig, ResNetConfig, TextConfig, VisionConfig
 from fullclip.preprocess.image import PreprocessConfig
 from fullclip.train.config import DataConfig, OptimConfig, Run, TrainConfig
 
@@ -30,6 +30,39 @@ def demo() -> Run:
         train=TrainConfig(steps=1000, batch_size=128, checkpoint_every=200, minutes=3.0),
         preprocess=PreprocessConfig(size=64),
     )
+
+
+# The bundled model's text tower, and its vocabulary of its own (runs/small/vocabulary.py).
+_SMALL_TEXT = TextConfig(
+    width=256, layers=3, heads=4, mlp_width=1024, context_length=48, vocab_size=12_000, end_id=11_999, activation="gelu"
+)
+
+
+def _small(vision: VisionConfig, *, learning_rate: float, steps: int, warmup: int) -> Run:
+    """What the three steps towards the bundled model share."""
+    return Run(
+        model=ClipConfig(embed=384, vision=vision, text=_SMALL_TEXT),
+        data=DataConfig(shuffle_size=20_000, lanes=16),
+        optim=OptimConfig(learning_rate=learning_rate, beta2=0.98, epsilon=1e-6, weight_decay=0.1, warmup=warmup),
+        train=TrainConfig(steps=steps, batch_size=1024, checkpoint_every=200),
+        preprocess=PreprocessConfig(size=vision.image_size),
+    )
+
+
+def small_words() -> Run:
+    """The first of three: a text tower learns what texts mean, from a sentence encoder's vectors in images' places.
+
+    fullclip train small_words --out words --set data.shards=features/meanings --set data.tokenizer=tokenizer.json
+    """
+    return _small(FeaturesConfig(width=384), learning_rate=1e-3, steps=1200, warmup=50)
+
+
+def small_locked() -> Run:
+    """The second: pictures' features, computed once, and their texts; the image tower is locked (LiT, Zhai et al. 2022).
+
+    fullclip train small_locked --out locked --set train.init_text=words/model --set data.shards=...
+    """
+    return _small(FeaturesConfig(width=1280), learning_rate=1e-3, steps=1200, warmup=50)
 
 
 def _paper(preset: str, *, learning_rate: float) -> Run:
@@ -80,6 +113,8 @@ def rn50() -> Run:
 
 RECIPES: dict[str, Callable[[], Run]] = {
     "demo": demo,
+    "small_words": small_words,
+    "small_locked": small_locked,
     "vit_b_32": vit_b_32,
     "vit_b_16": vit_b_16,
     "vit_l_14": vit_l_14,

