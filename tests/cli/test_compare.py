@@ -64,7 +64,10 @@ def test_figure_2_leaves_results_a_page_and_factors(data, tmp_path):
     assert len(out.splitlines()) == 5
     assert "left out: 1 unreadable image (torn)" in err
     page = (tmp_path / "figure2.html").read_text(encoding="utf-8")
-    assert "Learned from 48 pairs; asked about 12 pictures of walls, which has 3 classes." in page
+    assert (
+        "Learned from 48 pairs; asked about 12 pictures of walls, which has 3 classes, so that guessing is right in 33%."
+        in page
+    )
 
 
 def test_a_second_start_makes_what_is_lacking_only(data, tmp_path):

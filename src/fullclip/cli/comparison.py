@@ -48,5 +48,5 @@ def told(pairs: "Pairs", question: "Question") -> str:
     """What was learned from and asked, in a sentence."""
     return (
         f"Learned from {len(pairs):,} pairs; asked about {len(question.labels):,} pictures of {question.name}, which has"
-        f" {len(question.classes):,} classes."
+        f" {len(question.classes):,} classes, so that guessing is right in {100 / len(question.classes):.2g}%."
     )
