@@ -13,6 +13,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from fullclip.baselines.way import ImageTower, Way
+from fullclip.models.layers import at_least_float32
 from fullclip.models.positions import positions_for
 from fullclip.models.vit import VisionTransformer
 from fullclip.preprocess.image import OPENAI_MEAN, OPENAI_STD
@@ -20,6 +21,7 @@ from fullclip.preprocess.image import OPENAI_MEAN, OPENAI_STD
 CORRUPTED, MASKED, SWAPPED = 0.5, 0.8, 0.1  # of all patches; of the corrupted ones, the rest of which is kept
 LEVELS = 8  # of each of three colours: 3 bits
 NUM_COLOURS = LEVELS**3
+NO_PATCHES = "a ResNet has no patches to mask: a ViT is needed"
 
 
 class MaskedPatches(Way):
@@ -39,7 +41,7 @@ class MaskedPatches(Way):
         std: tuple[float, ...] = OPENAI_STD,
     ) -> None:
         if not isinstance(tower, VisionTransformer):
-            raise ValueError("a ResNet has no patches to mask; give vision.kind=vit and its sizes")
+            raise ValueError(NO_PATCHES)
         if not 0 < corrupted < 1:
             raise ValueError(f"the share of corrupted patches is {corrupted}: above 0 and below 1, such as {CORRUPTED}")
         super().__init__(tower)
@@ -63,7 +65,7 @@ class MaskedPatches(Way):
         chosen = drawn(patches.shape[0], patches.shape[1], self.corrupted, device=images.device)
         tokens = encoded(self.tower, corrupt(patches, chosen, self.mask.to(patches.dtype)), grid)
         colours = mean_colours(self.pixels(images), self.tower.patch_size)
-        return F.cross_entropy(self.head(tokens[:, 1:][chosen]).float(), colours[chosen])
+        return F.cross_entropy(at_least_float32(self.head(tokens[:, 1:][chosen])), colours[chosen])
 
     def pixels(self, images: Float[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch 3 height width"]:
         """The same from 0 to 1, as they were before they were normalised."""

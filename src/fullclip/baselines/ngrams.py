@@ -5,17 +5,17 @@ The tower's features times an embedding matrix are the scores. A class is answer
 
 import math
 from collections.abc import Sequence
-from dataclasses import replace
 from functools import lru_cache
+from itertools import chain
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor, nn
 
-from fullclip.baselines.ngrams_dictionary import NgramDictionary, words_of
-from fullclip.baselines.ngrams_smoothing import SMOOTHING, Words, check_smoothing, log_probabilities, log_sums, words_together
-from fullclip.baselines.way import Answering, ImageTower, Scorer
+from fullclip.baselines.ngrams_dictionary import NgramDictionary, Occurrences, words_of
+from fullclip.baselines.ngrams_smoothing import SMOOTHING, Words, check_smoothing, log_probabilities, words_together
+from fullclip.baselines.way import Answering, ImageTower, Scorer, log_mean
 
 _MOST_KNOWN_TEXTS = 100_000
 
@@ -52,9 +52,10 @@ class VisualNgrams(Answering):
     """The Jelinek-Mercer loss: minus the sum of the smoothed log-probabilities of a caption's words and of its end, the mean
     over the pictures of a batch. Words outside the dictionary are left out, and no n-gram reaches over them.
 
-    A name is as likely as its words after each other, without the beginning and end of a caption; a class as all its names
-    together. Templates are left aside: the paper scores names. A word outside the dictionary is taken for as likely as one
-    occurrence among all that were counted, whatever the picture.
+    A name is as likely as its words after each other, without the beginning and end of a caption; a word outside the dictionary
+    counts as one occurrence among all that were counted, whatever the picture. Of a class's names those with a known word have
+    a say, and their mean likelihood is the class's; a class without any is never the answer. Templates are left aside: the
+    paper scores names.
     """
 
     is_likelihood = True
@@ -72,36 +73,38 @@ class VisualNgrams(Answering):
         return -likelihoods.sum() / len(images)
 
     def scorer(self, classes: Sequence[Sequence[str]], templates: Sequence[str]) -> Scorer:
-        names, owners = named(classes, self.scores.bias.device)
-        found = [self.dictionary.occurrences(name, bounded=False) for name in names]
-        words = words_together(found, owners.device)
-        unknown = torch.tensor([text.num_unknown for text in found], device=owners.device)
-        lost = unknown[:, None] * unseen(self.dictionary)
+        device = self.scores.bias.device
+        found = [[text for text in map(self._of_name, names) if len(text.ngrams)] for names in classes]
+        every = list(chain.from_iterable(found))
+        if not every:
+            return _never(len(classes))
+        words, numbers = words_together(every, device), [len(names) for names in found]
+        lost = unseen(self.dictionary) * torch.tensor([text.num_unknown for text in every], device=device)
 
         def scores(images: Float[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch classes"]:
-            features, number = self.tower(images), len(words.rows)
-            rows = torch.arange(len(features), device=features.device).repeat_interleave(number)
-            shape = (len(features), 1)
-            every = replace(words, rows=rows, ngrams=words.ngrams.repeat(shape), contexts=words.contexts.repeat(shape))
-            likelihoods = self.scores(features, every, smoothing=self.smoothing).view(-1, number).T
-            of_names = likelihoods.new_zeros(len(names), len(features)).index_add_(0, words.rows, likelihoods)
-            return log_sums(of_names + lost, owners, len(classes)).T
+            features, shape = self.tower(images), (len(images), 1)
+            rows = torch.arange(len(images), device=device).repeat_interleave(len(words.rows))
+            all_words = Words(rows=rows, ngrams=words.ngrams.repeat(shape), contexts=words.contexts.repeat(shape))
+            likelihoods = self.scores(features, all_words, smoothing=self.smoothing).view(len(images), -1)
+            return log_mean(
+                lost + likelihoods.new_zeros(len(images), len(every)).index_add(1, words.rows, likelihoods), numbers
+            )
 
         return scores
 
     def num_unknown(self, classes: Sequence[Sequence[str]]) -> int:
-        return sum(any(not self._is_known(name) for name in names) for names in classes)
+        return sum(all(self._of_name(name).num_unknown for name in names) for names in classes)
 
-    def _is_known(self, name: str) -> bool:
-        return not self.dictionary.occurrences(name, bounded=False).num_unknown
+    def _of_name(self, name: str) -> Occurrences:
+        return self.dictionary.occurrences(name, bounded=False)
 
 
 class NaiveNgrams(Answering):
     """The naive loss: minus the log-probabilities of all of a caption's n-grams that the dictionary has, each among all n-grams
     of the dictionary, added up, the mean over the pictures of a batch.
 
-    A name is as likely as the n-gram that it is; one that the dictionary does not have cannot be told from others, and counts
-    like one occurrence. A class is as likely as all its names together.
+    A name is as likely as the n-gram that it is; one that the dictionary does not have cannot be answered with. A class is as
+    likely as its names are in the mean.
     """
 
     is_likelihood = True
@@ -119,27 +122,24 @@ class NaiveNgrams(Answering):
         return -self.scores.all(self.tower(images))[rows, words.ngrams[there]].sum() / len(images)
 
     def scorer(self, classes: Sequence[Sequence[str]], templates: Sequence[str]) -> Scorer:
-        names, owners = named(classes, self.scores.bias.device)
-        numbers = torch.tensor([self._number(name) for name in names], device=owners.device)
-
-        def scores(images: Float[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch classes"]:
-            found = self.scores.all(self.tower(images)).T[numbers.clamp(min=0)]
-            of_names = torch.where(numbers[:, None] >= 0, found, unseen(self.dictionary))
-            return log_sums(of_names, owners, len(classes)).T
-
-        return scores
+        found = [self._known(names) for names in classes]
+        every, numbers = list(chain.from_iterable(found)), [len(names) for names in found]
+        if not every:
+            return _never(len(classes))
+        return lambda images: log_mean(self.scores.all(self.tower(images))[:, every], numbers)
 
     def num_unknown(self, classes: Sequence[Sequence[str]]) -> int:
-        return sum(any(self._number(name) < 0 for name in names) for names in classes)
+        return sum(not self._known(names) for names in classes)
 
-    def _number(self, name: str) -> int:
-        return self.dictionary.numbers.get(tuple(words_of(name)), -1)
+    def _known(self, names: Sequence[str]) -> list[int]:
+        """The n-grams that names are."""
+        ngrams = [tuple(words_of(name)) for name in names]
+        return [self.dictionary.numbers[ngram] for ngram in ngrams if ngram in self.dictionary.numbers]
 
 
-def named(classes: Sequence[Sequence[str]], device: torch.device) -> tuple[list[str], Int[Tensor, " names"]]:
-    """All names, and the number of the class that each is a name of."""
-    owners = [number for number, names in enumerate(classes) for _ in names]
-    return [name for names in classes for name in names], torch.tensor(owners, device=device)
+def _never(num_classes: int) -> Scorer:
+    """A scorer for classes of which none is known."""
+    return lambda images: images.new_full((len(images), num_classes), -torch.inf)
 
 
 def unseen(dictionary: NgramDictionary) -> float:

@@ -57,7 +57,7 @@ def log_probabilities(
     occurring, places = _numbered(words.contexts)
     wanted, owners = _members(occurring, starts)
     scores = torch.addmm(bias[wanted, None], embedding[wanted], features.T)
-    normalizers = log_sums(scores, owners, len(occurring))
+    normalizers = _log_sums(scores, owners, len(occurring))
     rows = words.rows[:, None]
     columns = torch.searchsorted(wanted, words.ngrams.clamp(min=0).contiguous()).clamp(max=len(wanted) - 1)
     observed = scores[columns, rows] - normalizers[places, rows]
@@ -94,7 +94,7 @@ def _members(
     return torch.arange(len(owners), device=contexts.device) - before[owners] + first[owners], owners
 
 
-def log_sums(
+def _log_sums(
     scores: Float[Tensor, "wanted batch"], owners: Int[Tensor, " wanted"], num_contexts: int
 ) -> Float[Tensor, "occurring batch"]:
     """The logarithm of the sum of exp over the scores of each context."""
