@@ -1,8 +1,8 @@
 """Learning to predict which words a picture's text has, in no order (CLIP paper, section 2.3 and Figure 2).
 
-The loss is the multi-class logistic one of Joulin et al. 2016 (Learning Visual Features from Large Weakly Supervised Data,
-section 3): a softmax over all words, and the mean of the negative log-probabilities of those that are there; they found it
-better than a logistic loss of each word. Their sampling of pictures evenly by word is left out: all ways see the same batches.
+The loss is the multi-class logistic one of Joulin et al. 2016 (Learning Visual Features from Large Weakly Supervised Data): a
+softmax over all words, and here the mean of the negative log-probabilities of those that are there. Their sampling of pictures
+evenly by word is left out: all ways see the same batches.
 """
 
 from collections.abc import Sequence

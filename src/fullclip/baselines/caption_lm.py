@@ -18,7 +18,7 @@ from fullclip.models.text import TextTransformer
 from fullclip.zeroshot.prompts import fill
 
 PREFIX = 4
-_SCORES_AT_ONCE = 1 << 26  # 256 MB of float32
+_SCORES_AT_ONCE = 1 << 22  # 16 MB of float32; more at once do not fit a processor's cache and take longer
 
 
 class CaptionModel(Answering):
