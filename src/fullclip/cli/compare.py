@@ -44,6 +44,7 @@ def figure2(
             for method in chosen:
                 if not records.has(method=method, seed=seed):
                     records.add(curve(method, pairs, question, config, words=words, seed=seed, device=device))
+                    write_page(in_order(records.rows), out / PAGE, data=told(pairs, question))
         rows = in_order(records.rows)
         write_page(rows, out / PAGE, data=told(pairs, question))
     if json:
