@@ -131,6 +131,7 @@ def test_the_page_tells_the_mean_of_the_seeds_and_what_contrast_saves(tmp_path):
     ("change", "said"),
     [
         ({"methods": ["visual-ngram"]}, "no way of learning named 'visual-ngram'; did you mean 'visual-ngrams'"),
+        ({"methods": []}, "no way of learning is named; there are: naive-ngrams, visual-ngrams, contrastive"),
         ({"seeds": 0}, "0 seeds: at least 1 is needed"),
     ],
 )

@@ -66,8 +66,7 @@ def compare_ngrams(
     """Rows of results.jsonl in `out`, as `comparing.curve` has them, for each task; a way and seed whose rows are there already
     are not learned again. ValueError for an unknown way, fewer than one seed, and a folder of another comparison.
     """
-    numbers = check_seeds(seeds)
-    chosen = [name for name in TITLES if name in [_known(method) for method in methods]]
+    numbers, chosen = check_seeds(seeds), check_names(methods)
     with held(out, _described(given, shards)) as records:
         for seed in numbers:
             for method in chosen:
@@ -76,9 +75,13 @@ def compare_ngrams(
         return sorted(records.rows, key=lambda row: (list(TITLES).index(row["method"]), row["seed"]))
 
 
-def _known(method: str) -> str:
-    lookup(TITLES, method, what="way of learning")
-    return method
+def check_names(methods: Sequence[str]) -> list[str]:
+    """The names, each once, in the order of `TITLES`. ValueError where one is unknown or there is none."""
+    for name in methods:
+        lookup(TITLES, name, what="way of learning")
+    if not methods:
+        raise ValueError(f"no way of learning is named; there are: {', '.join(TITLES)}")
+    return [name for name in TITLES if name in methods]
 
 
 def _curves(method: str, given: Contest, *, seed: int, device: torch.device) -> list[Row]:

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from fullclip.baselines.ngrams_dictionary import Occurrences
 
-SMOOTHING = 0.2  # Li et al. (2017), section 3
+SMOOTHING = 0.2  # as Li et al. (2017)
 
 
 @dataclass(frozen=True, kw_only=True)

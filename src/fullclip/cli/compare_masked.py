@@ -4,8 +4,8 @@ from typing import Annotated
 
 import typer
 
-from fullclip.cli.compare import Images, Out, Seeds, Set, Shards
 from fullclip.cli.compare_tables import show
+from fullclip.cli.comparison import Images, Out, Seeds, Set, Shards
 from fullclip.cli.output import Json, note, show_json
 from fullclip.cli.processes import pick_device
 

@@ -4,8 +4,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fullclip.cli.compare import Images, Out, Seeds, Set, Shards, settled
 from fullclip.cli.compare_tables import show
+from fullclip.cli.comparison import Images, Out, Seeds, Set, Shards, settled
 from fullclip.cli.output import Json, note, show_json
 from fullclip.cli.processes import pick_device
 
@@ -21,12 +21,7 @@ def ngrams(
     out: Out,
     images: Images = None,
     seeds: Seeds = 3,
-    methods: Annotated[
-        str, typer.Option(help="Ways of learning: naive-ngrams, visual-ngrams, contrastive.")
-    ] = "naive-ngrams,visual-ngrams,contrastive",
-    smoothing: Annotated[
-        float, typer.Option(help="How much an n-gram counts beside the shorter one within it; the paper has 0.2.")
-    ] = 0.2,
+    smoothing: Annotated[float, typer.Option(help="How much an n-gram counts beside the shorter one within it.")] = 0.2,
     settings: Set = None,
     json: Json = False,
 ) -> None:
@@ -34,13 +29,12 @@ def ngrams(
 
     The folder gets results.jsonl and ngrams.html. --set least=N asks for N occurrences of an n-gram.
     """
-    from fullclip.baselines.ngrams_comparison import compare_ngrams
+    from fullclip.baselines.ngrams_comparison import TITLES, compare_ngrams
     from fullclip.baselines.ngrams_page import PAGE, described, sentences, table, write_page
 
     given = _contest(shards, task, smoothing, images, settings or [])
     note(described(given.dictionary))
-    chosen = [name.strip() for name in methods.split(",") if name.strip()]
-    rows = compare_ngrams(given, out, shards=shards, methods=chosen, seeds=seeds, device=pick_device(None, 0))
+    rows = compare_ngrams(given, out, shards=shards, methods=list(TITLES), seeds=seeds, device=pick_device(None, 0))
     write_page(rows, out / PAGE, data=f"Learned from {len(given.pairs):,} pairs.", dictionary=given.dictionary)
     if json:
         show_json({"factors": sentences(rows), "results": rows, "page": str(out / PAGE)})
