@@ -20,6 +20,7 @@ ImageTower = VisionTransformer | ModifiedResNet | EfficientNet | Precomputed
 
 INITIAL_TEMPERATURE = 0.07
 MAX_SCALE = 100.0
+_CHANNELS = 3  # of a picture
 
 
 class Clip(nn.Module):
@@ -32,7 +33,9 @@ class Clip(nn.Module):
         self.register_parameter("logit_bias", None if logit_bias is None else nn.Parameter(torch.tensor(logit_bias)))
 
     def encode_image(self, images: Float[Tensor, "batch channels height width"]) -> Float[Tensor, "batch embed"]:
-        """Features before normalisation, as openai/CLIP gives them."""
+        """Features before normalisation, as openai/CLIP gives them. ValueError for features where pictures are looked at."""
+        if images.shape[1] != _CHANNELS and not isinstance(self.visual, Precomputed):
+            raise ValueError(f"images of {images.shape[1]} channels: this model looks at pictures, not at features")
         return self.visual(images)
 
     def image_features(self, images: Float[Tensor, "batch channels height width"]) -> Float[Tensor, "batch dim"]:

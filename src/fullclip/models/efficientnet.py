@@ -90,7 +90,7 @@ class EfficientNet(nn.Module):
     def forward(self, images: Float[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch embed"]:
         return self.project(self.before_projection(images))
 
-    def before_projection(self, images: Float[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch width"]:
+    def before_projection(self, images: Float[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch dim"]:
         """The mean over all places of the last convolution: what the network's classifier was given."""
         x = images.to(self.conv1.weight.dtype).contiguous(memory_format=torch.channels_last)
         x = F.relu6(self.bn1(self.conv1(x)))
@@ -99,7 +99,7 @@ class EfficientNet(nn.Module):
             x = checkpoint(block, x, use_reentrant=False, context_fn=partial(moved_once, block)) if again else block(x)
         return F.relu6(self.bn2(self.conv2(x))).mean(dim=(2, 3))
 
-    def project(self, features: Float[Tensor, "batch width"]) -> Float[Tensor, "batch embed"]:
+    def project(self, features: Float[Tensor, "batch dim"]) -> Float[Tensor, "batch embed"]:
         """What `before_projection` gives, into the shared space."""
         return self.ln_post(features) @ self.proj
 
