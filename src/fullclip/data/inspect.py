@@ -25,6 +25,7 @@ CONTEXT = 77
 _WORDS = re.compile(r"[^\W_]+(?:['’][^\W_]+)*").findall
 _MOST_WORDS = 500_000
 _EXACT_BITS = 12
+_FEATURES = "NPY"  # among the formats
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,18 +78,22 @@ def inspect_shards(
     """Read every pair that `patterns` (files, globs, folders) name, and describe them; of images only the headers.
 
     `grid`: where to write a PNG of `num_pictures` pairs, drawn at random by `seed`. What cannot be read goes to `drops`.
+    ValueError for a grid where all pairs have features in their pictures' places.
     """
     shards = find_shards(patterns)
     facts, sample = _Facts(), _Reservoir(num_pictures if grid else 0, seed)
     for shard in track(shards, "inspecting", unit="shards"):
         for pair in read_shard(shard, drops):
-            if facts.add(pair, drops):
+            if facts.add(pair, drops) and not is_features(pair.image):
                 sample.add(pair)
+    found = facts.inspection(len(shards))
+    if grid is not None and [kind.name for kind in found.formats] == [_FEATURES]:
+        raise ValueError("these shards hold features and no picture to draw: leave --grid out")
     if grid is not None:
         sheet = draw_contact_sheet(sample.pairs, drops)
         with atomic_file(grid) as file:
             sheet.save(file, "PNG")
-    return facts.inspection(len(shards))
+    return found
 
 
 class _Tally:
@@ -173,7 +178,7 @@ def _header(pair: Pair) -> tuple[tuple[int, int], str, str]:
     """(width, height), mode and format of an image; of features that were computed before (numbers, views), type, NPY."""
     if is_features(pair.image):
         views = unpack_features(pair.image, name=pair.key)
-        return (views.shape[1], views.shape[0]), "float16", "NPY"
+        return (views.shape[1], views.shape[0]), "float16", _FEATURES
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)
         with Image.open(io.BytesIO(pair.image)) as image:

@@ -222,11 +222,16 @@ def _decode(work: Work, loaded: Loaded) -> _Decoded | Hole:
     return _Decoded(key=pair.key, image=image, tokens=tokens.ids[0], truncated=tokens.num_truncated)
 
 
-def _part(chosen: Sequence[_Decoded], position: dict[int, tuple[int, ...]], drops: Drops, work: Work) -> Part:
-    for sample in chosen:
-        if sample.image.shape != chosen[0].image.shape:
-            shapes = [f"{sample.key} is {list(sample.image.shape)}" for sample in (chosen[0], sample)]
+def refuse_mixed(images: Sequence[tuple[str, Sequence[int]]]) -> None:
+    """ValueError where images, given as (key, shape), are of two shapes."""
+    for image in images:
+        if image[1] != images[0][1]:
+            shapes = [f"{key} is {list(shape)}" for key, shape in (images[0], image)]
             raise ValueError(f"{' and '.join(shapes)}: images and features, or features of two widths, make no batch")
+
+
+def _part(chosen: Sequence[_Decoded], position: dict[int, tuple[int, ...]], drops: Drops, work: Work) -> Part:
+    refuse_mixed([(sample.key, sample.image.shape) for sample in chosen])
     return Part(
         images=torch.stack([sample.image for sample in chosen]) if chosen else torch.empty(0, 3, 0, 0),
         tokens=torch.stack([sample.tokens for sample in chosen])

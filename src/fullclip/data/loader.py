@@ -13,7 +13,7 @@ import torch
 from fullclip.core.distributed import World
 from fullclip.core.types import Batch
 from fullclip.data.drops import Drops
-from fullclip.data.lanes import Part, Position, Transform, Work, endless_parts, epoch_parts
+from fullclip.data.lanes import Part, Position, Transform, Work, endless_parts, epoch_parts, refuse_mixed
 from fullclip.data.order import num_lanes
 from fullclip.data.survey import Source
 from fullclip.data.workers import parts_of_workers
@@ -148,6 +148,7 @@ def _checked(position: Position | None, lanes: int, num_sources: int) -> Positio
 
 def _join(parts: Sequence[Part]) -> Part:
     full = [part for part in parts if part.keys] or parts[:1]
+    refuse_mixed([(part.keys[0] if part.keys else "", part.images.shape[1:]) for part in full])
     return Part(
         images=torch.cat([part.images for part in full]),
         tokens=torch.cat([part.tokens for part in full]),

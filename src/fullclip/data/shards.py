@@ -1,8 +1,8 @@
 """Tar shards in WebDataset's layout: pairs in, shards and an index out, and back. Knows nothing of decoding or models.
 
 A key's files stand together: `<key>.jpg|png|webp|gif|bmp|tif` beside `<key>.json` ({"captions": [...], ...}) or
-`<key>.txt` (one caption). `index.json` lists the shards with their counts, sizes and SHA-256; `000000.offsets.npy` beside
-000000.tar says where each pair begins.
+`<key>.txt` (one caption); `<key>.npy` in an image's place has features of it. `index.json` lists the shards with their counts,
+sizes and SHA-256; `000000.offsets.npy` beside 000000.tar says where each pair begins.
 """
 
 import io
@@ -21,8 +21,7 @@ from fullclip.core.storage import atomic_file, expand, open_file, sha256
 from fullclip.core.types import Pair
 from fullclip.data.drops import Drops
 from fullclip.data.groups import Files, Grouping, Table, save_table, sidecar
-from fullclip.preprocess.features import EXTENSION as FEATURES
-from fullclip.preprocess.features import is_features
+from fullclip.preprocess.features import EXTENSION as FEATURES, is_features
 from fullclip.preprocess.image import IMAGE_EXTENSIONS, image_extension, is_image
 
 INDEX_NAME = "index.json"

@@ -1,4 +1,4 @@
-"""Features that an image tower computed before, as they lie in shards in an image's place: a .npy file of some views' vectors."""
+"""Features that an image tower computed before, as they lie in an image's place in shards: a .npy file of views' vectors."""
 
 import io
 
@@ -20,7 +20,8 @@ def is_features(data: bytes) -> bool:
 
 def pack_features(views: Float[np.ndarray, "views width"]) -> bytes:
     """A .npy file of float16. ValueError for numbers that float16 cannot hold."""
-    halves = views.astype(np.float16)
+    with np.errstate(over="ignore"):  # told below
+        halves = views.astype(np.float16)
     if not np.isfinite(halves).all():
         raise ValueError(f"features up to {np.abs(views).max():g} do not fit into float16: scale them down")
     file = io.BytesIO()
@@ -33,7 +34,8 @@ def unpack_features(data: bytes, *, name: str) -> Float[np.ndarray, "views width
     try:
         views = np.load(io.BytesIO(data), allow_pickle=False)
     except Exception as error:  # a forged header can raise nearly anything
-        raise ImageError(f"{name}: no whole .npy file ({type(error).__name__}: {error})") from None
+        reason = (str(error).splitlines() or [""])[0]
+        raise ImageError(f"{name}: no whole .npy file ({type(error).__name__}: {reason})") from None
     if not isinstance(views, np.ndarray) or views.dtype != np.float16 or views.ndim != 2 or 0 in views.shape:
         kind = f"{views.dtype} {list(views.shape)}" if isinstance(views, np.ndarray) else type(views).__name__
         raise ImageError(f"{name}: features are float16 [views, width], got {kind}")
