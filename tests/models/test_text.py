@@ -63,6 +63,44 @@ def test_features_and_gradients_stay_the_same():
             assert torch.allclose(gradient[name], expected, rtol=0, atol=1e-12), name
 
 
+def many_rows(n: int) -> torch.Tensor:
+    """Texts of all lengths, the short ones among the long ones."""
+    generator = torch.Generator().manual_seed(n)
+    tokens = torch.randint(1, END, (n, 12), generator=generator)
+    tokens[torch.arange(n), torch.randint(0, 12, (n,), generator=generator)] = END
+    return tokens
+
+
+@pytest.mark.parametrize("n", [128, 129, 300])
+def test_rows_in_groups_of_like_length_are_the_rows_one_by_one(n):
+    tower, tokens = text_tower(), many_rows(n)
+    weights = torch.randn(n, 16, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+    found, gradients = [], []
+    for features in (torch.cat([tower(row[None]) for row in tokens]), tower(tokens)):
+        tower.zero_grad()
+        (features * weights).sum().backward()
+        found.append(features.detach())
+        gradients.append({name: parameter.grad.clone() for name, parameter in tower.named_parameters()})
+    torch.testing.assert_close(found[1], found[0], rtol=0, atol=1e-12)
+    for name, expected in gradients[0].items():
+        torch.testing.assert_close(gradients[1][name], expected, rtol=1e-10, atol=1e-11)
+
+
+def test_many_rows_are_computed_no_longer_than_their_group_s_longest():
+    tower, lengths, tokens = text_tower(), [], many_rows(300)
+    tower.transformer.register_forward_pre_hook(lambda _, arguments: lengths.append(arguments[0].shape[:2]))
+    tower(tokens)
+    ends = sorted((tokens == END).int().argmax(dim=1).tolist())
+    assert [tuple(shape) for shape in lengths] == [(128, ends[127] + 1), (128, ends[255] + 1), (44, ends[299] + 1)]
+
+
+def test_the_one_of_many_that_has_no_end_is_named():
+    tokens = many_rows(200)
+    tokens[171] = 3
+    with pytest.raises(ValueError, match=r"text 171 has no end-of-text token \(49\)"):
+        text_tower()(tokens)
+
+
 def test_the_blocks_see_the_longest_text_only():
     tower, lengths = text_tower(), []
     tower.transformer.register_forward_pre_hook(lambda _, arguments: lengths.append(arguments[0].shape[1]))
