@@ -6,13 +6,15 @@ the class's pictures must have had, and WordNet's words for it.
 
 A linear classifier that was trained to the end says where a class's features lie: were they normal around the classes' means
 with one covariance S for all, its weights would be S's inverse times the means (linear discriminant analysis; Hastie et al.
-2009, section 4.3), so the means are S times the weights. How far from the centre they lie is measured on the classes that have
+2009, section 4.3), so the means are S times the weights. Taken for S is the covariance of all
+known features, that between classes included. How far from the centre they lie is measured on the classes that have
 pictures; the report says how near these means come to the true ones.
 
     python runs/small/classes.py small/features/named --network efficientnet-lite0-57934424.pth --out small/features/classes
 """
 
 import argparse
+import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
@@ -43,14 +45,17 @@ class Seen:
 
 
 def read_seen(shards: Sequence[str], wnids: Sequence[str]) -> Seen:
-    """All views of all pairs; a pair's metadata name its class's wnid."""
+    """All views of all pairs; a pair's metadata name its class's wnid. ValueError where they do not, or widths differ."""
     numbers = {wnid: number for number, wnid in enumerate(wnids)}
     features, classes = list[np.ndarray](), list[int]()
     for shard in find_shards(shards):
         for pair in read_shard(shard, Drops(strict=True)):
-            views = unpack_features(pair.image, name=pair.key)
+            views, wnid = unpack_features(pair.image, name=pair.key), pair.meta.get("wnid")
+            if wnid not in numbers:
+                what = f"is of {wnid}, which is no class of the network" if wnid else "has no wnid"
+                raise ValueError(f"the pair {pair.key} {what}; give the features of named pictures")
             features.append(views)
-            classes += [numbers[pair.meta["wnid"]]] * len(views)
+            classes += [numbers[wnid]] * len(views)
     return Seen(features=np.concatenate(features), classes=np.array(classes))
 
 
@@ -82,7 +87,7 @@ def drawn(
     return np.maximum(means[:, None] + noise * np.sqrt(np.maximum(values, 0)) @ vectors.T, 0)
 
 
-def main() -> None:
+def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("features", nargs="+")
     parser.add_argument("--network", type=Path, required=True)
@@ -90,14 +95,20 @@ def main() -> None:
     parser.add_argument("--views", type=int, default=16)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, required=True)
-    given = parser.parse_args()
+    given = parser.parse_args(arguments)
     wnids = files("fullclip").joinpath("assets/datasets/imagenet/wordnet_ids.txt").read_text(encoding="utf-8").split()
-    seen = read_seen(given.features, wnids)
-    _, weights, _ = read_network(given.network)
+    try:
+        seen = read_seen(given.features, wnids)
+        _, weights, _ = read_network(given.network)
+        if seen.features.shape[1] != weights.shape[1]:
+            raise ValueError(f"features of {seen.features.shape[1]} numbers, the network's classes have {weights.shape[1]}")
+        wordnet = WordNet.read(given.wordnet)
+    except (ValueError, OSError) as error:
+        sys.exit(f"classes: {error}")
     means, cosines, nearest = inferred_means(weights.double().numpy(), seen)
     print(f"{len(cosines)} known classes: cosine with the true mean {cosines.mean():.2f}, nearest to their own {nearest:.1%}")
     unseen = np.setdiff1d(np.arange(len(wnids)), seen.classes)
-    texts = ClassTexts(WordNet.read(given.wordnet))
+    texts = ClassTexts(wordnet)
     made = drawn(means[unseen], seen, views=given.views, seed=given.seed)
 
     def pairs() -> Iterator[Pair]:

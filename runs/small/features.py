@@ -11,6 +11,7 @@ and half of them of so few pixels as the smallest of pictures have. The same byt
 import argparse
 import hashlib
 import multiprocessing
+import sys
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -24,6 +25,8 @@ from fullclip.data.drops import Drops
 from fullclip.data.shards import find_shards, read_shard, write_shards
 from fullclip.data.stages import batches
 from fullclip.inference import Encoder, load
+from fullclip.models.hub import locate
+from fullclip.models.weights import read_checkpoint
 from fullclip.preprocess.features import pack_features
 from fullclip.preprocess.image import CropConfig, ImageError, decode_image, eval_transform, train_transform
 
@@ -78,7 +81,7 @@ def pairs_in(shards: Sequence[str], drops: Drops) -> Iterator[Pair]:
         yield from read_shard(shard, drops)
 
 
-def main() -> None:
+def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("shards", nargs="+")
     parser.add_argument("--model", required=True)
@@ -86,7 +89,9 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--out", type=Path, required=True)
-    given = parser.parse_args()
+    given = parser.parse_args(arguments)
+    if given.views < 1:
+        sys.exit(f"features: --views is {given.views}: at least 1, the one that evaluation sees")
     drops = Drops(strict=False)
     jobs = ((given.model, given.views, given.seed, part) for part in batches(pairs_in(given.shards, drops), 256))
 
@@ -99,7 +104,11 @@ def main() -> None:
                     print(f"{256 * number:,} pairs", flush=True)
                 yield from pairs
 
-    index = write_shards(made(), given.out)
+    try:
+        read_checkpoint(locate(given.model)[0])  # or each process would say so
+        index = write_shards(made(), given.out)
+    except (ValueError, OSError) as error:
+        sys.exit(f"features: {error}")
     print(f"{given.out}: {sum(shard.num_pairs for shard in index.shards):,} pairs; left out: {drops.summary() or 'none'}")
 
 

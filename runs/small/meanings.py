@@ -10,6 +10,7 @@ shards with one pair for each text, its vector [1, 384] in a picture's place; an
 
 import argparse
 import multiprocessing
+import sys
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -25,8 +26,8 @@ from fullclip.data.shards import find_shards, read_shard, write_shards
 from fullclip.data.stages import batches
 from fullclip.preprocess.features import pack_features
 
-# The lexicographers' files of what can be seen (WordNet's manual page lexnames(5WN)): animals, artifacts, bodies, food, objects,
-# people, phenomena, plants, substances, places.
+# The lexicographers' files of what can be seen (WordNet's manual page lexnames(5WN)): animals, artifacts, bodies, food,
+# objects, people, phenomena, plants, substances, places.
 CONCRETE = frozenset({"05", "06", "08", "13", "15", "17", "18", "19", "20", "27"})
 NAMES = 3  # of a synset
 LONGEST = 160  # characters of a definition
@@ -74,15 +75,27 @@ def texts_of(wordnet: WordNet, shards: Sequence[str]) -> list[str]:
     return list(dict.fromkeys(found))
 
 
-def main() -> None:
+def check(out: Path, encoder: str) -> None:
+    """ValueError where the encoder is missing, or what is to be written is there already."""
+    if out.exists():
+        raise ValueError(f"{out} is there already; remove it, or give another --out")
+    if not (Path(encoder) / "config.json").is_file():
+        raise ValueError(f"{encoder} has no config.json; give the folder of all-MiniLM-L6-v2 in transformers' format")
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("shards", nargs="+")
     parser.add_argument("--encoder", required=True)
     parser.add_argument("--wordnet", type=Path, default=Path("/usr/share/wordnet"))
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--out", type=Path, required=True)
-    given = parser.parse_args()
-    texts = texts_of(WordNet.read(given.wordnet), given.shards)
+    given = parser.parse_args(arguments)
+    try:
+        check(given.out, given.encoder)
+        texts = texts_of(WordNet.read(given.wordnet), given.shards)
+    except (ValueError, OSError) as error:
+        sys.exit(f"meanings: {error}")
     given.out.parent.mkdir(parents=True, exist_ok=True)
     given.out.with_suffix(".txt").write_text("".join(f"{' '.join(text.split())}\n" for text in texts), encoding="utf-8")
     jobs = ((given.encoder, part) for part in batches(texts, AT_ONCE))

@@ -9,6 +9,8 @@ folder whose image features are the network's penultimate ones; its projection a
 
 import argparse
 import re
+import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -18,6 +20,7 @@ from fullclip.models.checkpoint import Checkpoint, Provenance
 from fullclip.models.clip import build, initialize
 from fullclip.models.config import ClipConfig, EfficientNetConfig, TextConfig
 from fullclip.models.pickles import read_pickled
+from fullclip.models.weights import to_module
 from fullclip.models.writing import write_checkpoint
 from fullclip.preprocess.image import PreprocessConfig
 
@@ -51,24 +54,33 @@ def renamed(name: str, config: EfficientNetConfig) -> str:
 
 
 def read_network(path: Path) -> tuple[dict[str, Tensor], Tensor, Tensor]:
-    """Our image tower's weights up to the mean over places, and the classifier's [1000, 1280] weights and biases."""
+    """Our image tower's weights up to the mean over places, and the classifier's [1000, 1280] weights and biases. ValueError
+    for a file of another network.
+    """
     state = dict(read_pickled(path)[0])
-    weights, biases = state.pop("_fc.weight"), state.pop("_fc.bias")
-    return {renamed(name, LITE0): tensor for name, tensor in state.items()}, weights, biases
+    try:
+        weights, biases = state.pop("_fc.weight"), state.pop("_fc.bias")
+        return {renamed(name, LITE0): tensor for name, tensor in state.items()}, weights, biases
+    except LookupError as error:
+        raise ValueError(f"{path}: no EfficientNet-Lite0 of the package efficientnet_lite_pytorch ({error})") from None
 
 
-def main() -> None:
+def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("weights", type=Path)
     parser.add_argument("--out", type=Path, required=True)
-    given = parser.parse_args()
+    given = parser.parse_args(arguments)
     text = TextConfig(width=64, layers=1, heads=1, mlp_width=64, context_length=8)
     config = ClipConfig(embed=64, vision=LITE0, text=text)
     model = build(config)
     initialize(model, torch.Generator().manual_seed(0))
-    trunk, _, _ = read_network(given.weights)
-    checkpoint = Checkpoint(config=config, state=model.state_dict() | trunk, preprocess=PREPROCESS, provenance=SOURCE)
-    write_checkpoint(checkpoint, given.out, tokenizer=None)
+    try:
+        trunk, _, _ = read_network(given.weights)
+        checkpoint = Checkpoint(config=config, state=model.state_dict() | trunk, preprocess=PREPROCESS, provenance=SOURCE)
+        to_module(checkpoint, source=given.weights)  # what does not fit is refused before anything is written
+        write_checkpoint(checkpoint, given.out, tokenizer=None)
+    except (ValueError, OSError) as error:
+        sys.exit(f"trunk: {error}")
     print(f"{given.out}: {sum(tensor.numel() for tensor in trunk.values()):,} numbers")
 
 

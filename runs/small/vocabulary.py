@@ -8,7 +8,8 @@ end a word, the merges, start and end, the same bytes for the same texts.
 
 import argparse
 import json
-from collections.abc import Iterable, Iterator
+import sys
+from collections.abc import Iterable, Iterator, Sequence
 from importlib.resources import files
 from pathlib import Path
 
@@ -45,14 +46,19 @@ def lines(paths: Iterable[Path]) -> Iterator[str]:
             yield from file
 
 
-def main() -> None:
+def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("texts", type=Path, nargs="+")
     parser.add_argument("--size", type=int, default=12_000)
     parser.add_argument("--out", type=Path, required=True)
-    given = parser.parse_args()
-    given.out.write_text(learn(lines(given.texts), size=given.size), encoding="utf-8")
-    print(f"{given.out}: {len(json.loads(given.out.read_text(encoding='utf-8'))['model']['vocab']):,} pieces")
+    given = parser.parse_args(arguments)
+    try:
+        learned = learn(lines(given.texts), size=given.size)
+        given.out.parent.mkdir(parents=True, exist_ok=True)
+        given.out.write_text(learned, encoding="utf-8")
+    except (ValueError, OSError) as error:
+        sys.exit(f"vocabulary: {error}")
+    print(f"{given.out}: {len(json.loads(learned)['model']['vocab']):,} pieces")
 
 
 if __name__ == "__main__":
