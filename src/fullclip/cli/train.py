@@ -19,7 +19,7 @@ HELD_OUT_PAIRS = 5000  # of --held-out: among more, recall says little more and 
 
 
 def train(
-    recipe: Annotated[str, typer.Argument(help="demo, vit_b_32, vit_b_16, vit_l_14 or rn50.")],
+    recipe: Annotated[str, typer.Argument(help="demo, small_words, small_locked, small, vit_b_32, vit_b_16, vit_l_14 or rn50.")],
     out: Annotated[Path | None, typer.Option(help="The folder of the run.")] = None,
     settings: Annotated[
         list[str] | None, typer.Option("--set", help="A setting of the recipe, a.b=value; may be repeated.")
@@ -65,6 +65,8 @@ def train(
         ):
             run = distributed.together(lambda: _settings(recipe, settings or [], init), world)
             evaluators = distributed.together(lambda: _evaluators(task or [], held_out or [], classes), world)
+            if evaluators and run.model.vision.kind == "features":
+                raise ValueError("a model on features cannot look at pictures: leave --task, --held-out and --classes out")
             chosen = pick_device(device, world.local_rank)
             done = loop.train(run, out, resume=resume, world=world, device=chosen, evaluators=evaluators)
     finally:

@@ -52,8 +52,11 @@ def check(run: Run, world: World) -> None:
         raise ValueError(
             f"model.logit_bias={run.model.logit_bias} has no part in a softmax: set it to none, or loss.kind=sigmoid"
         )
-    if run.optim.lock != "none" and not run.train.init:
+    begun = {"none": True, "image": bool(run.train.init), "text": bool(run.train.init or run.train.init_text)}
+    if not begun[run.optim.lock]:
         raise ValueError(f"optim.lock={run.optim.lock} would keep a tower of random weights: add --init MODEL")
+    if run.data.tokenizer and (name := run.train.init or run.train.init_text):
+        raise ValueError(f"data.tokenizer={run.data.tokenizer}: {name} has a vocabulary of its own; leave it out")
 
 
 def begin(run: Run) -> Beginning:
@@ -66,15 +69,19 @@ def begin(run: Run) -> Beginning:
     text = run.model.text
     if (text.vocab_size, text.end_id) != (tokenizer.vocab_size, tokenizer.end_id):
         raise ValueError(
-            f"the tokenizer has {tokenizer.vocab_size} pieces, model.text.vocab_size is {text.vocab_size}: add"
-            f" --set model.text.vocab_size={tokenizer.vocab_size} --set model.text.end_id={tokenizer.end_id}"
+            f"the tokenizer has {tokenizer.vocab_size} pieces, its end is {tokenizer.end_id}; model.text has {text.vocab_size}"
+            f" and {text.end_id}: give another, --set data.tokenizer=FILE, or add --set model.text.vocab_size="
+            f"{tokenizer.vocab_size} --set model.text.end_id={tokenizer.end_id}"
         )
     model = build(run.model)
     initialize(model, torch.Generator().manual_seed(run.train.seed))
     if run.train.init_text:
         checkpoint = read_checkpoint(locate(run.train.init_text)[0])
         if (checkpoint.config.text, checkpoint.config.embed) != (text, run.model.embed):
-            raise ValueError(f"the text tower of train.init_text={run.train.init_text} has other shapes than model.text")
+            raise ValueError(
+                f"the text tower of train.init_text={run.train.init_text} has other shapes than model.text: leave model.text"
+                " and model.embed as they are there"
+            )
         model.text.load_state_dict(to_module(checkpoint).text.state_dict())
     return Beginning(model=model, tokenizer=tokenizer)
 
