@@ -8,12 +8,14 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from fullclip.models.clip import build, initialize
-from fullclip.models.config import PRESETS, ClipConfig, ResNetConfig, TextConfig, VitConfig
+from fullclip.models.config import PRESETS, ClipConfig, EfficientNetConfig, ResNetConfig, TextConfig, VitConfig
 from fullclip.models.flops import forward_flops, image_flops, text_flops
 
 TEXT = TextConfig(context_length=12, vocab_size=50, width=32, layers=3, heads=4, mlp_width=80, end_id=49)
 VIT = ClipConfig(embed=24, vision=VitConfig(image_size=32, patch_size=8, width=48, layers=2, heads=3, mlp_width=100), text=TEXT)
 RESNET = ClipConfig(embed=40, vision=ResNetConfig(image_size=64, blocks=(1, 2, 3, 1), width=8, heads=4), text=TEXT)
+LITE0 = ClipConfig(embed=40, vision=EfficientNetConfig(image_size=32), text=TEXT)
+ODD = replace(LITE0, vision=EfficientNetConfig(image_size=45, stem=8))
 DROPPED = replace(VIT, vision=replace(VIT.vision, patch_dropout=0.4))
 
 # Billions of operations by tower (image, text): OpenCLIP's docs/model_profile.csv, two for each multiply-add.
@@ -47,7 +49,7 @@ def counted(config: ClipConfig, *, tokens: int, training: bool) -> tuple[int, in
 
 
 @pytest.mark.parametrize("training", [False, True])
-@pytest.mark.parametrize("config", [VIT, RESNET, DROPPED], ids=["vit", "resnet", "patch dropout"])
+@pytest.mark.parametrize("config", [VIT, RESNET, LITE0, ODD, DROPPED], ids=["vit", "resnet", "lite0", "odd", "patch dropout"])
 def test_pytorch_counts_the_same(config, training):
     assert (image_flops(config, training=training), text_flops(config)) == counted(config, tokens=12, training=training)
     assert forward_flops(config, training=training) == sum(counted(config, tokens=12, training=training))

@@ -7,13 +7,14 @@ import torch
 from torch import nn
 
 from fullclip.models.clip import build, initialize
-from fullclip.models.config import ClipConfig, ResNetConfig, TextConfig, VitConfig
+from fullclip.models.config import ClipConfig, EfficientNetConfig, ResNetConfig, TextConfig, VitConfig
 
 TEXT = TextConfig(context_length=64, vocab_size=600, width=256, layers=3, heads=4, mlp_width=1024, end_id=599)
 VIT = ClipConfig(
     embed=192, vision=VitConfig(image_size=64, patch_size=8, width=320, layers=3, heads=5, mlp_width=1280), text=TEXT
 )
 RESNET = ClipConfig(embed=192, vision=ResNetConfig(image_size=96, blocks=(1, 2, 1, 1), width=16, heads=8), text=TEXT)
+LITE0 = ClipConfig(embed=192, vision=EfficientNetConfig(), text=TEXT)
 
 
 def initialized(config: ClipConfig, seed: int = 0) -> dict[str, torch.Tensor]:
@@ -25,7 +26,7 @@ def initialized(config: ClipConfig, seed: int = 0) -> dict[str, torch.Tensor]:
     return model.state_dict()
 
 
-VIT_STATE, RESNET_STATE = initialized(VIT), initialized(RESNET)
+VIT_STATE, RESNET_STATE, LITE0_STATE = initialized(VIT), initialized(RESNET), initialized(LITE0)
 
 
 def assert_normal(tensor: torch.Tensor, std: float) -> None:
@@ -44,7 +45,7 @@ def assert_uniform(tensor: torch.Tensor, bound: float) -> None:
     assert abs(tensor.std() - bound / math.sqrt(3)) < 5 * bound / math.sqrt(6 * n)
 
 
-@pytest.mark.parametrize("state", [VIT_STATE, RESNET_STATE], ids=["vit", "resnet"])
+@pytest.mark.parametrize("state", [VIT_STATE, RESNET_STATE, LITE0_STATE], ids=["vit", "resnet", "lite0"])
 def test_everything_is_set(state):
     for name, tensor in state.items():
         assert torch.isfinite(tensor).all(), name
@@ -52,7 +53,7 @@ def test_everything_is_set(state):
             assert tensor == 0
 
 
-@pytest.mark.parametrize("state", [VIT_STATE, RESNET_STATE], ids=["vit", "resnet"])
+@pytest.mark.parametrize("state", [VIT_STATE, RESNET_STATE, LITE0_STATE], ids=["vit", "resnet", "lite0"])
 def test_text_tower(state):
     width, layers = TEXT.width, TEXT.layers
     assert_normal(state["text.token_embedding.weight"], 0.02)
@@ -96,8 +97,16 @@ def test_resnet():
         assert_uniform(tensor, tensor[0].numel() ** -0.5)
 
 
+def test_efficientnet():
+    assert_normal(LITE0_STATE["visual.proj"], 1280**-0.5)
+    convolutions = {name: tensor for name, tensor in LITE0_STATE.items() if tensor.ndim == 4}
+    assert len(convolutions) == 1 + 16 * 3 - 1 + 1  # the first block does not widen
+    for tensor in convolutions.values():
+        assert_uniform(tensor, tensor[0].numel() ** -0.5)
+
+
 def test_zeros_and_ones():
-    for config, state in ((VIT, VIT_STATE), (RESNET, RESNET_STATE)):
+    for config, state in ((VIT, VIT_STATE), (RESNET, RESNET_STATE), (LITE0, LITE0_STATE)):
         for name, module in build(config).named_modules():
             if isinstance(module, (nn.LayerNorm, nn.BatchNorm2d)):
                 last_of_bottleneck = name.startswith("visual.layer") and name.endswith("bn3")

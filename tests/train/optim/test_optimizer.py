@@ -8,15 +8,27 @@ import pytest
 import torch
 
 from fullclip.models.clip import build, initialize
-from fullclip.models.config import PRESETS, ClipConfig, ResNetConfig
+from fullclip.models.config import PRESETS, ClipConfig, EfficientNetConfig, FeaturesConfig, ResNetConfig
 from fullclip.train.config import OptimConfig
 from fullclip.train.optim.half_adamw import HalfAdamW
-from fullclip.train.optim.lock import lock_tower
+from fullclip.train.optim.lock import lock
 from fullclip.train.optim.optimizer import build_optimizer, learning_rate, step_unless
 
 CONFIG = OptimConfig(learning_rate=0.01, beta2=0.98, epsilon=1e-6, weight_decay=0.2, warmup=10)
 TINY = replace(PRESETS["tiny"], text=replace(PRESETS["tiny"].text, vocab_size=50, end_id=49))
 RESNET = ClipConfig(embed=24, vision=ResNetConfig(image_size=64, blocks=(1, 2, 1, 1), width=8, heads=4), text=TINY.text)
+NARROW = EfficientNetConfig(
+    image_size=32,
+    stem=8,
+    blocks=(1, 2, 2),
+    channels=(8, 12, 16),
+    kernels=(3, 5, 3),
+    strides=(1, 2, 2),
+    expansions=(1, 6, 4),
+    width=40,
+)
+LITE = ClipConfig(embed=24, vision=NARROW, text=TINY.text)
+FEATURES = ClipConfig(embed=24, vision=FeaturesConfig(width=40), text=TINY.text)
 
 
 def test_only_matrices_are_decayed():
@@ -39,7 +51,7 @@ def scales(config: ClipConfig, decay: float) -> dict[str, float]:
     return dict(found)
 
 
-@pytest.mark.parametrize("config", [TINY, RESNET], ids=["vit", "resnet"])
+@pytest.mark.parametrize("config", [TINY, RESNET, LITE, FEATURES], ids=["vit", "resnet", "efficientnet", "features"])
 def test_without_layer_decay_all_rates_are_alike(config):
     assert set(scales(config, 1.0).values()) == {1.0}
 
@@ -63,13 +75,28 @@ def test_rates_fall_towards_the_input_of_a_resnet():
     assert {name: found[name] for name in expected} == expected
 
 
+def test_rates_fall_towards_the_input_of_an_efficientnet_by_stages():
+    found = scales(LITE, 0.5)
+    expected = {"visual.conv1.weight": 1 / 16, "visual.bn1.weight": 1 / 16, "visual.stages.0.0.depthwise.weight": 1 / 8}
+    expected |= {"visual.stages.1.0.expand.0.weight": 1 / 4, "visual.stages.1.1.bn2.bias": 1 / 4}
+    expected |= {"visual.stages.2.1.project.weight": 1 / 2, "visual.stages.2.0.expand.1.weight": 1 / 2}
+    expected |= {"visual.conv2.weight": 1, "visual.bn2.bias": 1, "visual.ln_post.weight": 1, "visual.proj": 1}
+    assert {name: found[name] for name in expected} == expected
+
+
+def test_features_have_no_blocks_below_them():
+    found = scales(FEATURES, 0.5)
+    assert {scale for name, scale in found.items() if name.startswith("visual.")} == {1}
+    assert found["text.token_embedding.weight"] == 1 / 8
+
+
 @pytest.mark.parametrize("which", ["image", "text"])
 def test_locked_weights_are_left_out(which):
     model = build(TINY)
     config = replace(CONFIG, lock=which, layer_decay=0.5)
-    with pytest.raises(AssertionError, match="lock_tower first"):
+    with pytest.raises(AssertionError, match="lock first"):
         build_optimizer(model, config)
-    lock_tower(model, which)
+    lock(model, which)
     given = {id(p) for group in build_optimizer(model, config).param_groups for p in group["params"]}
     prefix = {"image": "visual.", "text": "text."}[which]
     assert given == {id(p) for name, p in model.named_parameters() if not name.startswith(prefix)}
