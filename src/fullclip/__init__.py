@@ -6,7 +6,7 @@
                                                                                     v
                evaluation  <-  zeroshot  <----------  inference.Encoder  <----------+
 
-encoder = fullclip.load("openai/ViT-B-32")
+encoder = fullclip.load("small")
 classifier = fullclip.ZeroShotClassifier(encoder, labels=["dog", "cat"])
 classifier.predict(["photo.jpg"])
 """

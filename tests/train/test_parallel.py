@@ -1,10 +1,16 @@
 """One process = many: the same loss curve and the same weights, whichever way the model is spread."""
 
+import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 
+from fullclip.models.clip import build
+from fullclip.models.config import PRESETS, EfficientNetConfig
+from fullclip.train.parallel import blocks_of
 from training import assert_close, curve, run_in_processes, run_to_end, same_weights
 
 EXACT = ("train.precision=float64", "train.steps=5", "train.checkpoint_every=2")
@@ -61,6 +67,26 @@ def test_another_number_of_processes_goes_on(alone, tmp_path, before, after, way
     shutil.rmtree(out / "model")
     _run(after, out, *whole_run, resume=True)
     assert_close(out, alone, tolerance=1e-9)
+
+
+@pytest.mark.dist
+def test_an_efficientnet_is_the_same_however_it_is_spread(tmp_path):
+    """Not the same as alone: each process normalises its own part of a batch."""
+    narrow = {"image_size": 32, "stem": 4, "blocks": [1, 2], "channels": [4, 6], "kernels": [3, 5], "strides": [1, 2]}
+    vision = json.dumps({"kind": "efficientnet", **narrow, "expansions": [1, 4], "width": 16})
+    settings = (*EXACT, f"model.vision={vision}", "train.checkpoint_image_tower=true")
+    for way in ("ddp", "fsdp"):
+        run_in_processes(2, tmp_path / way, *settings, f"train.parallel={way}")
+    assert_close(tmp_path / "fsdp", tmp_path / "ddp", tolerance=1e-9)
+
+
+def test_all_blocks_of_an_efficientnet_are_wrapped_by_themselves():
+    with torch.device("meta"):
+        clip = build(replace(PRESETS["tiny"], vision=EfficientNetConfig()))
+    names = {id(module): name for name, module in clip.named_modules()}
+    found = [names[id(block)] for block in blocks_of(clip)]
+    of_image = [f"visual.stages.{stage}.{i}" for stage, blocks in enumerate((1, 2, 2, 3, 3, 4, 1)) for i in range(blocks)]
+    assert found == [*of_image, "text.transformer.resblocks.0", "text.transformer.resblocks.1"]
 
 
 @pytest.mark.dist

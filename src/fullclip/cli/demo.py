@@ -1,4 +1,6 @@
-"""fullclip demo: train on the sample that ships with the package, then answer on pictures that training never saw."""
+"""fullclip demo: the bundled model answers on photographs; then a small one is trained on the sample that ships with the
+package, and answers on pictures that training never saw.
+"""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -14,6 +16,7 @@ if TYPE_CHECKING:
     from fullclip.evaluation.showcase.answers import Showcase
 
 DEFAULT_LABELS = "flag,map,animal,fruit,people,computer,sign,car"
+PHOTO_LABELS = ("cat", "dog", "cup of coffee", "rocket", "astronaut", "flower", "temple", "car", "bicycle", "ship")
 
 
 def demo(
@@ -22,7 +25,10 @@ def demo(
     minutes: Annotated[float, typer.Option(min=0.05, help="How long to train, at the most.")] = 3.0,
     json: Json = False,
 ) -> None:
-    """Train a small model in three minutes, ask it about pictures it never saw, and write report.html."""
+    """Ask the bundled model about photographs; then train a small model in three minutes, ask it about pictures it never saw,
+    and write report.html.
+    """
+    from fullclip.core.config import to_dict
     from fullclip.core.extras import require
     from fullclip.evaluation.showcase.answers import show, write_showcase
     from fullclip.inference import load
@@ -31,6 +37,9 @@ def demo(
     require("matplotlib", extra="eval")  # before three minutes of training, not after
     words = [label.strip() for label in labels.split(",")]
     check_labels(words)
+    photographs = _photographs()
+    if not json:
+        show_table(["photograph", "the bundled model's answer", ""], photographs)
     if (out / "model").exists():
         note(f"{out / 'model'} is there already and is asked again; remove {out} to train anew")
     else:
@@ -39,7 +48,28 @@ def demo(
     showcase = show(load(out / "model"), pairs, words)
     facts = {"model": str(out / "model"), "trained on": "the sample of public-domain drawings", "unseen pairs": str(len(pairs))}
     write_showcase(showcase, out / "metrics.jsonl", out / "report.html", title="fullclip demo", facts=facts)
-    _print(showcase, out / "report.html", json=json)
+    if json:
+        results = [to_dict(result) for result in showcase.results]
+        show_json({"photographs": photographs, "results": results, "report": str(out / "report.html")})
+    else:
+        _print(showcase, out / "report.html")
+
+
+def _photographs() -> list[tuple[str, str, str]]:
+    """(the photograph's name, the likeliest of `PHOTO_LABELS`, its probability) for each that ships with the package."""
+    from importlib.resources import files
+
+    from fullclip.inference import load
+    from fullclip.zeroshot.classifier import ZeroShotClassifier
+
+    folder = Path(str(files("fullclip").joinpath("assets/photographs")))
+    paths = sorted(folder.glob("*.jpg"))
+    encoder = load("small")
+    classifier = ZeroShotClassifier(encoder, labels=PHOTO_LABELS, scale=encoder.scale)
+    found = classifier.predict_proba(paths)
+    return [
+        (path.name, PHOTO_LABELS[row.argmax()], f"{row.max():.0%}") for path, row in zip(paths, found, strict=True)
+    ]
 
 
 def _train(out: Path, minutes: float) -> None:
@@ -68,12 +98,7 @@ def _held_out() -> list["Pair"]:
     return [pair for shard in find_shards([folder]) for pair in read_shard(shard, Drops(strict=True))]
 
 
-def _print(showcase: "Showcase", report: Path, *, json: bool) -> None:
-    from fullclip.core.config import to_dict
-
-    if json:
-        show_json({"results": [to_dict(result) for result in showcase.results], "report": str(report)})
-        return
+def _print(showcase: "Showcase", report: Path) -> None:
     rows = [
         (f"{r.task}, {r.metric}", f"{r.value:.1%}", f"{r.interval[0]:.1%} to {r.interval[1]:.1%}", f"{chance:.0%}")
         for r, chance in zip(showcase.results, showcase.chances, strict=True)

@@ -58,7 +58,8 @@ class OptimConfig:
 
     moments: what AdamW's averages are kept in; bfloat16 halves them, with stochastic rounding (section 2.5). clip_norm: the
     largest norm of the gradient. layer_decay: each block's rate is this times that of the block above it (1: all alike).
-    lock: a tower that is not trained (LiT). average: the decay of a running average of the weights, written beside the model.
+    lock: a tower that is not trained (LiT). lock_stages: how many of the image tower's first stages (a ViT's blocks) are not
+    trained, the stem with them. average: the decay of a running average of the weights, written beside the model.
     """
 
     learning_rate: float
@@ -71,10 +72,13 @@ class OptimConfig:
     clip_norm: float | None = None
     layer_decay: float = 1.0
     lock: Literal["none", "image", "text"] = "none"
+    lock_stages: int = 0
     average: float | None = None
 
     def __post_init__(self) -> None:
-        _at_least(0, {"optim.warmup": self.warmup, "optim.weight_decay": self.weight_decay})
+        _at_least(
+            0, {"optim.warmup": self.warmup, "optim.lock_stages": self.lock_stages, "optim.weight_decay": self.weight_decay}
+        )
         for name, value, largest in (
             ("learning_rate", self.learning_rate, math.inf),
             ("beta1", self.beta1, 1.0),

@@ -25,7 +25,7 @@ from fullclip.train.checkpoints.saver import Saver
 from fullclip.train.config import Run
 from fullclip.train.optim.average import Average
 from fullclip.train.optim.guard import Guard
-from fullclip.train.optim.lock import lock_tower, train_mode
+from fullclip.train.optim.lock import lock, train_mode
 from fullclip.train.optim.optimizer import build_optimizer, learning_rate
 from fullclip.train.pace import Pace
 from fullclip.train.parallel import whole, wrap
@@ -77,7 +77,7 @@ def _train(
     sources = survey(run.data.shards, run.data.weights, drops=drops, world=world)
     newest = on_leader(lambda: claim(out, run, resume=resume), world)
     clip = beginning.model.double() if run.train.precision == "float64" else beginning.model
-    lock_tower(clip, run.optim.lock)
+    together(lambda: lock(clip, run.optim.lock, stages=run.optim.lock_stages), world)
     model = wrap(clip, run.train, world=world, device=device)
     state = State(
         model=clip,
@@ -95,7 +95,7 @@ def _train(
         train=run.train,
         optim=run.optim,
     )
-    train_mode(clip, run.optim.lock)
+    train_mode(clip, run.optim.lock, stages=run.optim.lock_stages)
     start = Progress(data=fingerprint(sources))
     if newest is not None:
         if world.size > 1:

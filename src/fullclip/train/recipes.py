@@ -1,10 +1,19 @@
 """A run is a function that returns its whole config. The paper's hyper-parameters are in its Tables 18 to 20."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from importlib.resources import files
 
-from fullclip.models.config import PRESETS, ClipConfig, FeaturesConfig, ResNetConfig, TextConfig, VisionConfig
-from fullclip.preprocess.image import PreprocessConfig
+from fullclip.models.config import (
+    PRESETS,
+    ClipConfig,
+    EfficientNetConfig,
+    FeaturesConfig,
+    ResNetConfig,
+    TextConfig,
+    VisionConfig,
+)
+from fullclip.preprocess.image import CropConfig, PreprocessConfig
 from fullclip.train.config import DataConfig, OptimConfig, Run, TrainConfig
 
 PAPER_PAIRS = 400_000_000  # WebImageText (section 2.2)
@@ -38,13 +47,13 @@ _SMALL_TEXT = TextConfig(
 )
 
 
-def _small(vision: VisionConfig, *, learning_rate: float, steps: int, warmup: int) -> Run:
-    """What the three steps towards the bundled model share."""
+def _small(vision: VisionConfig, *, optim: OptimConfig, train: TrainConfig) -> Run:
+    """What the three steps towards the bundled model share; runs/small/train.sh goes through them."""
     return Run(
         model=ClipConfig(embed=384, vision=vision, text=_SMALL_TEXT),
         data=DataConfig(shuffle_size=20_000, lanes=16),
-        optim=OptimConfig(learning_rate=learning_rate, beta2=0.98, epsilon=1e-6, weight_decay=0.1, warmup=warmup),
-        train=TrainConfig(steps=steps, batch_size=1024, checkpoint_every=200),
+        optim=optim,
+        train=train,
         preprocess=PreprocessConfig(size=vision.image_size),
     )
 
@@ -52,17 +61,47 @@ def _small(vision: VisionConfig, *, learning_rate: float, steps: int, warmup: in
 def small_words() -> Run:
     """The first of three: a text tower learns what texts mean, from a sentence encoder's vectors in images' places.
 
-    fullclip train small_words --out words --set data.shards=features/meanings --set data.tokenizer=tokenizer.json
+    fullclip train small_words --init start --out words --set data.shards=features/meanings      16 minutes on two cores
     """
-    return _small(FeaturesConfig(width=384), learning_rate=1e-3, steps=1200, warmup=50)
+    optim = OptimConfig(learning_rate=1e-3, beta2=0.98, epsilon=1e-6, weight_decay=0.1, warmup=50)
+    return _small(FeaturesConfig(width=384), optim=optim, train=TrainConfig(steps=500, batch_size=1024, checkpoint_every=200))
 
 
 def small_locked() -> Run:
     """The second: pictures' features, computed once, and their texts; the image tower is locked (LiT, Zhai et al. 2022).
 
-    fullclip train small_locked --out locked --set train.init_text=words/model --set data.shards=...
+    fullclip train small_locked --out locked --set train.init_text=words/model --set data.shards=named,classes,photos,...
     """
-    return _small(FeaturesConfig(width=1280), learning_rate=1e-3, steps=1200, warmup=50)
+    optim = OptimConfig(
+        learning_rate=1e-3, beta2=0.98, epsilon=1e-6, weight_decay=0.2, warmup=30, layer_decay=0.75, average=0.98
+    )
+    train = TrainConfig(steps=250, batch_size=1024, checkpoint_every=100)
+    return _small(FeaturesConfig(width=1280), optim=optim, train=train)
+
+
+def small() -> Run:
+    """The bundled model, the last of three: the image tower learns on, the texts stay where they are, and what was known before
+    is kept by the teacher, the model that the step began with. At 96 pixels, for 128 afterwards: crops show things larger than
+    whole pictures do (Touvron et al. 2019, "Fixing the train-test resolution discrepancy").
+
+    fullclip train small --init joined --out small --set loss.teacher=joined --set data.shards=named,photos,...
+    """
+    optim = OptimConfig(
+        learning_rate=3e-4,
+        beta2=0.98,
+        epsilon=1e-6,
+        weight_decay=0.05,
+        warmup=30,
+        layer_decay=0.8,
+        lock="text",
+        lock_stages=3,
+        average=0.99,
+    )
+    run = _small(
+        EfficientNetConfig(image_size=96), optim=optim, train=TrainConfig(steps=400, batch_size=256, checkpoint_every=100)
+    )
+    crop = CropConfig(kind="area", scale=(0.35, 1.0), flip=0.5)
+    return replace(run, data=replace(run.data, crop=crop, shuffle_size=4000))
 
 
 def _paper(preset: str, *, learning_rate: float) -> Run:
@@ -115,6 +154,7 @@ RECIPES: dict[str, Callable[[], Run]] = {
     "demo": demo,
     "small_words": small_words,
     "small_locked": small_locked,
+    "small": small,
     "vit_b_32": vit_b_32,
     "vit_b_16": vit_b_16,
     "vit_l_14": vit_l_14,

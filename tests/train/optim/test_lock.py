@@ -6,11 +6,15 @@ import pytest
 import torch
 
 from fullclip.models.clip import Clip, build, initialize
-from fullclip.models.config import PRESETS, ClipConfig, ResNetConfig
-from fullclip.train.optim.lock import lock_tower, train_mode
+from fullclip.models.config import PRESETS, ClipConfig, EfficientNetConfig, ResNetConfig
+from fullclip.train.optim.lock import lock, train_mode
 
 TINY = PRESETS["tiny"]
 RESNET = ClipConfig(embed=24, vision=ResNetConfig(image_size=64, blocks=(1, 2, 1, 1), width=8, heads=4), text=TINY.text)
+LITE = EfficientNetConfig(
+    image_size=32, stem=8, blocks=(1, 2), channels=(8, 12), kernels=(3, 5), strides=(1, 2), expansions=(1, 3), width=16
+)
+EFFICIENTNET = ClipConfig(embed=24, vision=LITE, text=TINY.text)
 DROPPING = replace(TINY, vision=replace(TINY.vision, patch_dropout=0.5))
 
 
@@ -30,7 +34,7 @@ def forward(model: Clip, size: int) -> torch.Tensor:
 @pytest.mark.parametrize("which", ["none", "image", "text"])
 def test_only_the_other_tower_learns(which):
     model = made(TINY)
-    lock_tower(model, which)
+    lock(model, which)
     train_mode(model, which)
     forward(model, 32)
     learning = {name.split(".")[0] for name, parameter in model.named_parameters() if parameter.grad is not None}
@@ -43,7 +47,7 @@ def test_running_statistics_of_a_locked_resnet_stay(which, moved):
     model = made(RESNET)
     before = {name: buffer.clone() for name, buffer in model.named_buffers()}
     assert before
-    lock_tower(model, which)
+    lock(model, which)
     for _ in range(2):
         model.eval()
         train_mode(model, which)
@@ -58,3 +62,28 @@ def test_a_locked_tower_sees_all_patches():
     assert torch.equal(forward(model, 32), whole)
     train_mode(model, "none")
     assert not torch.equal(forward(model, 32), whole)
+
+
+@pytest.mark.parametrize(
+    ("config", "stay"),
+    [
+        (TINY, ("visual.conv1", "visual.ln_pre", "visual.class_", "visual.positional_", "visual.transformer.resblocks.0")),
+        (RESNET, ("visual.conv", "visual.bn", "visual.layer1")),
+        (EFFICIENTNET, ("visual.conv1", "visual.bn1", "visual.stages.0")),
+    ],
+    ids=["vit", "resnet", "efficientnet"],
+)
+def test_the_first_stages_stay(config, stay):
+    model = made(config)
+    buffers = {name: buffer.clone() for name, buffer in model.named_buffers()}
+    lock(model, "none", stages=1)
+    train_mode(model, "none", stages=1)
+    forward(model, config.vision.image_size)
+    still = {name for name, parameter in model.named_parameters() if parameter.grad is None}
+    assert still == {name for name, _ in model.named_parameters() if name.startswith(stay)}
+    assert all(torch.equal(b, buffers[name]) == name.startswith(stay) for name, b in model.named_buffers())
+
+
+def test_more_stages_than_there_are_is_one_line():
+    with pytest.raises(ValueError, match=r"optim.lock_stages is 3: the image tower has 2 stages"):
+        lock(made(TINY), "none", stages=3)

@@ -21,10 +21,10 @@ from fullclip.train.optim.lock import locked_tower
 def build_optimizer(model: Clip, config: OptimConfig) -> torch.optim.Optimizer:
     """AdamW with decoupled decay on matrices; gains, biases, the class token and the temperature are not decayed.
 
-    What takes no gradient is left out (`train.lock`). Each group has a `scale`, 1 without layer decay, by which the rate of a
+    What takes no gradient is left out (`optim.lock`). Each group has a `scale`, 1 without layer decay, by which the rate of a
     step is to be multiplied: group["lr"] = learning_rate(...) * group["scale"].
     """
-    assert not any(parameter.requires_grad for parameter in locked_tower(model, config.lock).parameters()), "lock_tower first"
+    assert not any(parameter.requires_grad for parameter in locked_tower(model, config.lock).parameters()), "lock first"
     groups = _groups(model, config)
     options: dict[str, Any] = {"lr": config.learning_rate, "betas": (config.beta1, config.beta2), "eps": config.epsilon}
     if config.moments == "bfloat16":
