@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import torch
+from join import OF_FEATURES
 from torch import Tensor
 
 from fullclip.models.checkpoint import Checkpoint, Provenance
@@ -76,7 +77,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     initialize(model, torch.Generator().manual_seed(0))
     try:
         trunk, _, _ = read_network(given.weights)
-        checkpoint = Checkpoint(config=config, state=model.state_dict() | trunk, preprocess=PREPROCESS, provenance=SOURCE)
+        random = {name: t for name, t in model.state_dict().items() if name in OF_FEATURES or not name.startswith("visual.")}
+        checkpoint = Checkpoint(config=config, state=random | trunk, preprocess=PREPROCESS, provenance=SOURCE)
         to_module(checkpoint, source=given.weights)  # what does not fit is refused before anything is written
         write_checkpoint(checkpoint, given.out, tokenizer=None)
     except (ValueError, OSError) as error:
