@@ -8,12 +8,23 @@ import torch.nn.functional as F
 from torch import nn
 
 from fullclip.models.clip import Clip, build, cast_matrices, initialize
-from fullclip.models.config import ClipConfig, ResNetConfig, TextConfig, VitConfig
+from fullclip.models.config import ClipConfig, EfficientNetConfig, ResNetConfig, TextConfig, VitConfig
 from fullclip.models.positions import positions_for
 
 TEXT = TextConfig(context_length=12, vocab_size=50, width=32, layers=2, heads=4, mlp_width=64, end_id=49)
 VIT = ClipConfig(embed=24, vision=VitConfig(image_size=32, patch_size=8, width=48, layers=2, heads=3, mlp_width=96), text=TEXT)
 RESNET = ClipConfig(embed=24, vision=ResNetConfig(image_size=64, blocks=(1, 2, 1, 1), width=8, heads=4), text=TEXT)
+NARROW = EfficientNetConfig(
+    image_size=32,
+    stem=8,
+    blocks=(1, 2, 2),
+    channels=(8, 12, 16),
+    kernels=(3, 5, 3),
+    strides=(1, 2, 2),
+    expansions=(1, 6, 4),
+    width=40,
+)
+LITE = ClipConfig(embed=24, vision=NARROW, text=TEXT)
 END = TEXT.end_id
 
 
@@ -81,7 +92,7 @@ def test_a_text_over_the_context():
         made(VIT).encode_text(torch.full((1, 13), END))
 
 
-@pytest.mark.parametrize("config", [VIT, RESNET], ids=["vit", "resnet"])
+@pytest.mark.parametrize("config", [VIT, RESNET, LITE], ids=["vit", "resnet", "efficientnet"])
 def test_features_are_normalised_and_scaled(config):
     model, size = made(config), config.vision.image_size
     images, tokens = pictures(3, size, size), texts(3)
@@ -101,7 +112,7 @@ def gradients(model: Clip, images: torch.Tensor, tokens: torch.Tensor) -> tuple[
     return loss.item(), {name: parameter.grad.clone() for name, parameter in model.named_parameters()}
 
 
-@pytest.mark.parametrize("config", [VIT, RESNET], ids=["vit", "resnet"])
+@pytest.mark.parametrize("config", [VIT, RESNET, LITE], ids=["vit", "resnet", "efficientnet"])
 def test_checkpointing_changes_memory_only(config):
     size = config.vision.image_size
     images, tokens = pictures(4, size, size), texts(4)
@@ -116,11 +127,12 @@ def test_checkpointing_changes_memory_only(config):
         assert torch.equal(dict(saving.named_buffers())[name], buffer), name
 
 
-@pytest.mark.parametrize("config", [VIT, RESNET], ids=["vit", "resnet"])
+@pytest.mark.parametrize("config", [VIT, RESNET, LITE], ids=["vit", "resnet", "efficientnet"])
 def test_checkpointing_computes_blocks_twice(config):
     """Or else the test above would compare a thing with itself."""
     model, size = made(config).train(), config.vision.image_size
-    block = model.visual.layer1[0] if config is RESNET else model.visual.transformer.resblocks[0]
+    blocks = {VIT: "transformer.resblocks.0", RESNET: "layer1.0", LITE: "stages.1.1"}
+    block = model.visual.get_submodule(blocks[config])
     calls = []
     block.register_forward_pre_hook(lambda *_: calls.append(1))  # the second time stops early
     for checkpointed, expected in ((False, 1), (True, 2)):
@@ -130,18 +142,19 @@ def test_checkpointing_computes_blocks_twice(config):
         assert len(calls) == expected
 
 
-def test_running_statistics_move_once_by_the_formula():
-    model = made(RESNET).train()
+@pytest.mark.parametrize(("config", "name", "share"), [(RESNET, "layer2.0.bn2", 0.1), (LITE, "stages.1.0.bn1", 0.01)])
+def test_running_statistics_move_once_by_the_formula(config, name, share):
+    model = made(config).train()
     model.checkpoint_towers(image=True, text=True)
-    norm = model.visual.layer2[0].bn2
+    norm = model.visual.get_submodule(name)
     norm.reset_running_stats()
     inputs = []
     norm.register_forward_hook(lambda _, args, __: inputs.append(args[0].detach()))
     gradients(model, pictures(4, 64, 64), texts(4))
     assert norm.num_batches_tracked == 1
-    assert torch.allclose(norm.running_mean, 0.1 * inputs[0].mean(dim=(0, 2, 3)), atol=1e-6)
-    assert torch.allclose(norm.running_var, 0.9 + 0.1 * inputs[0].var(dim=(0, 2, 3)), atol=1e-6)
-    assert norm.momentum == 0.1
+    assert torch.allclose(norm.running_mean, share * inputs[0].mean(dim=(0, 2, 3)), atol=1e-6)
+    assert torch.allclose(norm.running_var, 1 - share + share * inputs[0].var(dim=(0, 2, 3)), atol=1e-6)
+    assert norm.momentum == share
 
 
 def test_positions_of_the_learned_grid_are_untouched():
@@ -167,7 +180,7 @@ def test_positions_of_half_precision_stay_so():
     assert positions_for(torch.randn(17, 6).half(), (3, 5), 4).dtype == torch.float16
 
 
-@pytest.mark.parametrize(("config", "unit"), [(VIT, 8), (RESNET, 32)], ids=["vit", "resnet"])
+@pytest.mark.parametrize(("config", "unit"), [(VIT, 8), (RESNET, 32), (LITE, 5)], ids=["vit", "resnet", "efficientnet"])
 @pytest.mark.parametrize("shape", [(1, 1), (2, 2), (4, 4), (7, 3), (2, 6)])
 def test_other_image_sizes(config, unit, shape):
     images = pictures(2, shape[0] * unit, shape[1] * unit)
@@ -195,7 +208,7 @@ def test_clip_scale(given, kept):
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
-@pytest.mark.parametrize("config", [VIT, RESNET], ids=["vit", "resnet"])
+@pytest.mark.parametrize("config", [VIT, RESNET, LITE], ids=["vit", "resnet", "efficientnet"])
 def test_cast_matrices(config, dtype):
     """As openai/CLIP's convert_weights: convolutions, linear layers, attention, projections; nothing else."""
     model, size = made(config), config.vision.image_size
@@ -213,7 +226,7 @@ def test_cast_matrices(config, dtype):
 
 
 def test_gradients_reach_every_weight():
-    for config in (VIT, RESNET):
+    for config in (VIT, RESNET, LITE):
         size = config.vision.image_size
         _, found = gradients(made(config).train(), pictures(4, size, size), texts(4))
         assert all(gradient.abs().max() > 0 for gradient in found.values())

@@ -8,7 +8,7 @@ import torch
 import peers
 from fullclip.models.checkpoint import Checkpoint, Provenance
 from fullclip.models.clip import build, initialize
-from fullclip.models.config import ClipConfig, ResNetConfig, TextConfig, VitConfig
+from fullclip.models.config import ClipConfig, EfficientNetConfig, ResNetConfig, TextConfig, VitConfig
 from fullclip.models.resolution import change_resolution
 from fullclip.models.weights import read_checkpoint, to_module
 from fullclip.models.writing import write_checkpoint
@@ -17,6 +17,10 @@ from fullclip.preprocess.image import PreprocessConfig
 TEXT = TextConfig(context_length=12, vocab_size=50, width=32, layers=1, heads=4, mlp_width=64, end_id=49)
 VIT = ClipConfig(embed=24, vision=VitConfig(image_size=32, patch_size=8, width=48, layers=2, heads=3, mlp_width=96), text=TEXT)
 RESNET = ClipConfig(embed=24, vision=ResNetConfig(image_size=64, blocks=(1, 1, 1, 1), width=8, heads=4), text=TEXT)
+NARROW = EfficientNetConfig(
+    image_size=32, stem=8, blocks=(1, 2), channels=(8, 12), kernels=(3, 5), strides=(1, 2), expansions=(1, 6), width=40
+)
+LITE = ClipConfig(embed=24, vision=NARROW, text=TEXT)
 kinds = pytest.mark.parametrize(("config", "unit"), [(VIT, 8), (RESNET, 32)], ids=["vit", "resnet"])
 
 
@@ -67,6 +71,19 @@ def test_impossible_sizes(config, unit, off):
     for size in (5 * unit + off, 0, -unit):
         with pytest.raises(ValueError, match=f"images of {size} pixels a side: this model takes multiples of {unit}"):
             change_resolution(checkpoint(config), size)
+
+
+@pytest.mark.parametrize("size", [1, 31, 48])
+def test_an_efficientnet_takes_any_size_and_keeps_its_weights(size):
+    before = checkpoint(LITE)
+    after = change_resolution(before, size)
+    assert all(torch.equal(after.state[name], before.state[name]) for name in before.state)
+    assert (after.config.vision, after.preprocess.size) == (replace(NARROW, image_size=size), size)
+    assert after.provenance.note == f"random; from 32 to {size} pixels"
+    images = torch.randn(3, 3, size, size, generator=torch.Generator().manual_seed(2))
+    assert torch.equal(to_module(after).encode_image(images), to_module(before).encode_image(images))
+    with pytest.raises(ValueError, match="images of 0 pixels a side: this model takes multiples of 1"):
+        change_resolution(before, 0)
 
 
 def test_half_precision_stays_so():

@@ -21,12 +21,13 @@ from safetensors.torch import load_file, save_file
 import peers
 from fullclip.models.checkpoint import Checkpoint, CheckpointError, Provenance
 from fullclip.models.clip import build, initialize
-from fullclip.models.config import ClipConfig, ResNetConfig, TextConfig, VitConfig
+from fullclip.models.config import ClipConfig, EfficientNetConfig, ResNetConfig, TextConfig, VitConfig
 from fullclip.models.keymaps import from_openai, to_openai
 from fullclip.models.weights import read_checkpoint, to_module
 from fullclip.models.writing import write_checkpoint
 from fullclip.preprocess.image import PreprocessConfig, eval_transform
 from fullclip.preprocess.tokenizer import Tokenizer
+from vocabularies import write_vocabulary
 
 TEXT = TextConfig(context_length=16, vocab_size=99, width=64, layers=2, heads=1, mlp_width=256, end_id=98)
 VIT = ClipConfig(
@@ -35,6 +36,10 @@ VIT = ClipConfig(
 RESNET = ClipConfig(embed=48, vision=ResNetConfig(image_size=64, blocks=(1, 2, 1, 1), width=8, heads=4), text=TEXT)
 GELU = replace(VIT, vision=replace(VIT.vision, activation="gelu"), text=replace(TEXT, activation="gelu"))
 BIASED = replace(VIT, logit_bias=-10.0)
+NARROW = EfficientNetConfig(
+    image_size=32, stem=8, blocks=(1, 2), channels=(8, 12), kernels=(3, 5), strides=(1, 2), expansions=(1, 6), width=40
+)
+LITE = ClipConfig(embed=48, vision=NARROW, text=replace(TEXT, activation="gelu"))
 
 
 @cache
@@ -66,6 +71,7 @@ def assert_same(found: Checkpoint, expected: Checkpoint) -> None:
         ("fullclip", VIT),
         ("fullclip", RESNET),
         ("fullclip", BIASED),
+        ("fullclip", LITE),
         ("openclip", VIT),
         ("openclip", GELU),
         ("openclip", RESNET),
@@ -102,6 +108,16 @@ def test_hugging_face_has_no_word_for_it(tmp_path, config):
     with pytest.raises(CheckpointError, match=r"transformers' CLIPModel has .*--format openclip"):
         write_checkpoint(checkpoint(config), tmp_path / "m", tokenizer=None, form="hf")
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("form", ["openclip", "hf"])
+def test_an_efficientnet_goes_into_our_own_folders_only(tmp_path, form):
+    """Also with a vocabulary of its own, for which OpenCLIP's folders have no place either."""
+    own = Tokenizer.from_file(write_vocabulary(tmp_path / "own.json", merges=20), context_length=12)
+    for tokenizer in (None, own):
+        with pytest.raises(CheckpointError, match=r"has no .*efficientnet.*; write --format fullclip instead"):
+            write_checkpoint(checkpoint(LITE), tmp_path / "m", tokenizer=tokenizer, form=form)
+    assert [path.name for path in tmp_path.iterdir()] == ["own.json"]
 
 
 def test_openclip_has_no_word_for_it(tmp_path):

@@ -42,12 +42,12 @@ def _write_ours(checkpoint: Checkpoint, path: Path, tokenizer: Tokenizer | None)
 
 
 def _write_openclip(checkpoint: Checkpoint, path: Path, tokenizer: Tokenizer | None) -> None:
-    if tokenizer is not None and tokenizer.pieces() != Tokenizer.clip().pieces():
-        raise CheckpointError("OpenCLIP would use CLIP's own vocabulary, which is not this model's; write --format hf instead")
     settings = {
         "model_cfg": openclip.config_to_openclip(checkpoint.config),
         "preprocess_cfg": openclip.preprocess_to_openclip(checkpoint.preprocess),
     }
+    if tokenizer is not None and tokenizer.pieces() != Tokenizer.clip().pieces():
+        raise CheckpointError("OpenCLIP would use CLIP's own vocabulary, which is not this model's; write --format hf instead")
     # OpenCLIP's `CustomTextCLIP`, the class for a model with a bias, has our names.
     state = to_openai(checkpoint.state) if checkpoint.config.logit_bias is None else checkpoint.state
     with atomic_folder(path) as folder:
