@@ -218,7 +218,7 @@ def test_the_list_says_what_is_here_and_how_the_rest_comes(tmp_path):
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        ((), "give either a model, such as openai/ViT-B-32, or --features"),
+        (("MODEL", "--features", "net.onnx"), "or --features net.onnx for a network that is no CLIP"),
         (("MODEL", "--task", "digit"), "did you mean 'digits'?"),
         (("MODEL", "--task", "nowhere/at/all"), "no task or folder 'nowhere/at/all'"),
         (("MODEL", "--task", "cifar10"), "cifar10 is not here: fullclip evaluate --pull cifar10"),
