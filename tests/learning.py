@@ -1,9 +1,11 @@
-"""Pairs whose captions name a colour, and settings of a comparison that takes a second."""
+"""Pairs whose captions name a colour, and settings of a comparison that takes a second; rows whose factors are known."""
+
+import math
 
 import numpy as np
 
-from fullclip.baselines.pairs import Pairs, Question
-from fullclip.baselines.settings import Settings, TextShape
+from fullclip.baselines.learning.pairs import Pairs, Question
+from fullclip.baselines.learning.settings import Settings, TextShape
 from fullclip.models.config import VitConfig
 from fullclip.train.config import OptimConfig
 
@@ -42,3 +44,30 @@ def colour_question(number: int = 40) -> Question:
     return Question(
         name="walls", pictures=pictures, labels=labels, classes=tuple((name,) for name in COLOURS), templates=("a {} wall",)
     )
+
+
+def row(method, rule, seed, images, value):
+    return {
+        "method": method,
+        "rule": rule,
+        "seed": seed,
+        "images": images,
+        "value": value,
+        "interval": [value - 0.01, value + 0.01],
+        "n": 1000,
+        "unknown_classes": 2,
+        "task": "walls",
+        "metric": "accuracy",
+    }
+
+
+def rows_of_doublings():
+    """Each way is a doubling ahead of the one before; ratios half a doubling ahead of likelihoods."""
+    order = ("caption-lm", "bag-of-words", "contrastive-bag", "contrastive")
+    return [
+        row(method, rule, seed, images, 0.1 * (math.log2(images / 1000) + place + half) + 0.001 * seed)
+        for place, method in enumerate(order)
+        for rule, half in ((("similarity", 0),) if place > 1 else (("likelihood", 0), ("ratio", 0.5)))
+        for seed in (0, 1)
+        for images in (1000, 2000, 4000, 8000)
+    ]

@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from fullclip.cli import classify, compare, compare_masked, compare_ngrams, data, demo, evaluate, models, report, train
+from fullclip.cli import classify, compare, data, demo, evaluate, models, report, train
 
 app = typer.Typer(
     name="fullclip",
@@ -27,8 +27,6 @@ app.command("evaluate")(evaluate.evaluate)
 app.command("report")(report.report)
 app.add_typer(data.app, name="data")
 app.add_typer(compare.app, name="compare")
-compare.app.command("ngrams")(compare_ngrams.ngrams)
-compare.app.command("masked")(compare_masked.masked)
 app.add_typer(models.app, name="models")
 
 

@@ -38,18 +38,31 @@ class VisionTransformer(nn.Module):
 
     def before_projection(self, images: Float[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch dim"]:
         """The class token after the last norm: what a linear probe of a ViT is fitted on (appendix A.3)."""
+        x = self.with_positions(*self.embedded_patches(images))
+        if self.training and self.patch_dropout:
+            x = drop_patches(x, self.patch_dropout)
+        return self.ln_post(self.transformer(self.ln_pre(x))[:, 0])
+
+    def embedded_patches(
+        self, images: Float[Tensor, "batch 3 height width"]
+    ) -> tuple[Float[Tensor, "batch patches dim"], tuple[int, int]]:
+        """The patches as vectors, and the grid of rows and columns that they lie on. ValueError where images are not made of
+        whole patches.
+        """
         height, width = images.shape[-2:]
         if height % self.patch_size or width % self.patch_size:
             raise ValueError(f"images of {height} x {width} pixels are not made of whole patches of {self.patch_size}")
         patches = self.conv1(images.to(self.conv1.weight.dtype))
         grid = (patches.shape[-2], patches.shape[-1])
-        patches = rearrange(patches, "batch dim row column -> batch (row column) dim")
+        return rearrange(patches, "batch dim row column -> batch (row column) dim"), grid
+
+    def with_positions(
+        self, patches: Float[Tensor, "batch patches dim"], grid: tuple[int, int]
+    ) -> Float[Tensor, "batch tokens dim"]:
+        """The class token and the patches after it, each with its position added: what the blocks are given."""
         first = self.class_embedding.to(patches.dtype).expand(len(patches), 1, -1)
         positions = positions_for(self.positional_embedding, grid, self.learned_grid).to(patches.dtype)
-        x = torch.cat([first, patches], dim=1) + positions
-        if self.training and self.patch_dropout:
-            x = drop_patches(x, self.patch_dropout)
-        return self.ln_post(self.transformer(self.ln_pre(x))[:, 0])
+        return torch.cat([first, patches], dim=1) + positions
 
 
 def drop_patches(x: Float[Tensor, "batch tokens dim"], share: float) -> Float[Tensor, "batch kept_tokens dim"]:

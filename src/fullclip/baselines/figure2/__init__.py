@@ -1,0 +1,1 @@
+"""Zero-shot accuracy by images processed, of four ways of learning (CLIP paper, section 2.3 and Figure 2)."""
