@@ -19,7 +19,9 @@ HELD_OUT_PAIRS = 5000  # of --held-out: among more, recall says little more and 
 
 
 def train(
-    recipe: Annotated[str, typer.Argument(help="demo, small_words, small_locked, small, vit_b_32, vit_b_16, vit_l_14 or rn50.")],
+    recipe: Annotated[
+        str, typer.Argument(help="demo, small_words, small, small_unlocked, vit_b_32, vit_b_16, vit_l_14 or rn50.")
+    ],
     out: Annotated[Path | None, typer.Option(help="The folder of the run.")] = None,
     settings: Annotated[
         list[str] | None, typer.Option("--set", help="A setting of the recipe, a.b=value; may be repeated.")
