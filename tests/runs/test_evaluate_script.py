@@ -13,6 +13,7 @@ if [ "$1" = -c ]; then
     exit
 fi
 printf '%s\\n' "$*" >>"$CALLS"
+case "$*" in *" evaluate "*) exit "${CODE:-0}" ;; esac
 """
 FOLDERS = {
     "cifar10": ("classnames.txt", "test"),
@@ -40,7 +41,7 @@ def tasks(tmp_path):
     return tmp_path / "tasks"
 
 
-def calls(tasks: Path, **settings: str) -> list[str]:
+def calls(tasks: Path, *, ends_with: int = 0, **settings: str) -> list[str]:
     """What the script runs, its paths shortened."""
     python, log = tasks.parent / "python", tasks.parent / "calls.txt"
     python.write_text(PYTHON, encoding="utf-8")
@@ -54,7 +55,7 @@ def calls(tasks: Path, **settings: str) -> list[str]:
         text=True,
         timeout=60,
     )
-    assert done.returncode == 0, done.stderr
+    assert done.returncode == ends_with, done.stderr
     told = log.read_text(encoding="utf-8").replace(str(tasks.parent), "").replace(f"{SCRIPT.parent}/", "")
     return [*told.splitlines(), *done.stderr.splitlines()]
 
@@ -101,6 +102,11 @@ def test_what_is_not_here_is_said_and_left_out(tasks):
     assert "left out: the supervised peers, since their packages are not here" in lines
     assert not [line for line in lines if "--features" in line]
     assert [line for line in lines if " report " in line] == ["-m fullclip report /out/model --out /out/report.html"]
+
+
+def test_a_question_that_fails_does_not_end_the_others_but_wrong_use_does(tasks):
+    assert calls(tasks, CODE="1", ends_with=1) == calls(tasks)
+    assert calls(tasks, CODE="2", ends_with=2) == calls(tasks)[:1]
 
 
 def test_folders_have_to_be_named(tmp_path):
