@@ -75,24 +75,26 @@ def test_a_place_of_the_padding_by_hand():
 @pytest.mark.parametrize(("height", "width"), [(1, 1), (2, 3), (31, 33), (32, 32), (40, 9)])
 def test_every_side_is_a_stride_th_rounded_up(height, width):
     tower, sides = made().visual, []
-    for module in tower.modules():
-        if isinstance(module, SamePadding):
-            module.register_forward_hook(lambda layer, given, out: sides.append((layer.stride, given[0].shape, out.shape)))
+    for block in tower.blocks():
+        block.register_forward_hook(lambda _, given, out: sides.append((given[0].shape[2:], out.shape[2:])))
     assert tower(torch.zeros(1, 3, height, width, dtype=torch.float64)).shape == (1, 12)
-    assert len(sides) == 1 + sum(SMALL.blocks)
-    for (down, across), given, out in sides:
-        assert out[2:] == (-(-given[2] // down), -(-given[3] // across))
-    assert sides[-1][2][2:] == (-(-height // 8), -(-width // 8))  # the stem's 2, two stages' 2
+    assert len(sides) == sum(SMALL.blocks)
+    assert sides[0][0] == (-(-height // 2), -(-width // 2))  # the stem's stride
+    strides = [stride if block == 0 else 1 for blocks, _, _, stride, _ in SMALL.stages() for block in range(blocks)]
+    for (given, out), stride in zip(sides, strides, strict=True):
+        assert out == (-(-given[0] // stride), -(-given[1] // stride))
 
 
 def written_out(tower: nn.Module, images: torch.Tensor) -> torch.Tensor:
-    """The mean over places of the last convolution, from the weights' names alone."""
-    state = tower.state_dict()
+    """The mean over places of the last convolution, from the weights' names alone; in training with the batch's statistics."""
+    state = dict(tower.state_dict())
 
     def norm(x: torch.Tensor, name: str) -> torch.Tensor:
         mean, var, weight, bias = (
             state[f"{name}.{part}"][:, None, None] for part in ("running_mean", "running_var", "weight", "bias")
         )
+        if tower.training:
+            var, mean = torch.var_mean(x, dim=(0, 2, 3), correction=0, keepdim=True)
         return (x - mean) / (var + 1e-3).sqrt() * weight + bias
 
     def convolved(x: torch.Tensor, name: str, *, stride: int = 1, groups: int = 1) -> torch.Tensor:
@@ -114,9 +116,10 @@ def written_out(tower: nn.Module, images: torch.Tensor) -> torch.Tensor:
     return relu6(norm(convolved(x, "conv2"), "bn2")).flatten(2).mean(2)
 
 
+@pytest.mark.parametrize("training", [False, True])
 @pytest.mark.parametrize(("height", "width"), [(32, 32), (17, 30)])
-def test_the_tower_is_what_its_names_say(height, width):
-    model = made()
+def test_the_tower_is_what_its_names_say(height, width, training):
+    model = made().train(training)
     images = torch.randn(2, 3, height, width, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     expected = written_out(model.visual, images)
     torch.testing.assert_close(model.image_features(images), expected)
