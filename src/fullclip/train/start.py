@@ -55,6 +55,8 @@ def check(run: Run, world: World) -> None:
     begun = {"none": True, "image": bool(run.train.init), "text": bool(run.train.init or run.train.init_text)}
     if not begun[run.optim.lock]:
         raise ValueError(f"optim.lock={run.optim.lock} would keep a tower of random weights: add --init MODEL")
+    if run.optim.lock_stages and not run.train.init:
+        raise ValueError(f"optim.lock_stages={run.optim.lock_stages} would keep stages of random weights: add --init MODEL")
     if run.data.tokenizer and (name := run.train.init or run.train.init_text):
         raise ValueError(f"data.tokenizer={run.data.tokenizer}: {name} has a vocabulary of its own; leave it out")
 
