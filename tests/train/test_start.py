@@ -128,6 +128,8 @@ def test_a_text_tower_that_is_taken_over_may_be_locked(words, tmp_path):
     assert all(torch.equal(after[name], before[name]) for name in before if name.startswith("text."))
     with pytest.raises(ValueError, match=r"optim\.lock=image would keep a tower of random weights: add --init MODEL"):
         check(override(run, ["optim.lock=image"]), ALONE)
+    with pytest.raises(ValueError, match=r"optim\.lock_stages=1 would keep stages of random weights: add --init MODEL"):
+        check(override(run, ["optim.lock_stages=1"]), ALONE)
 
 
 def test_a_model_with_its_own_vocabulary_is_trained_further(shards, words, tmp_path):
@@ -209,7 +211,7 @@ def shown(*words: str) -> Run:
     return from_dict(Run, json.loads(result.stdout))
 
 
-@pytest.mark.parametrize("name", ["small_words", "small_locked"])
+@pytest.mark.parametrize("name", ["small_words", "small"])
 def test_the_steps_towards_the_bundled_model_are_shown(name):
     run = shown(name)
     assert run == RECIPES[name]()
@@ -218,12 +220,12 @@ def test_the_steps_towards_the_bundled_model_are_shown(name):
 
 
 def test_what_is_shown_has_the_text_tower_that_is_taken_over(words):
-    run = shown("small_locked", "--set", f"train.init_text={words / 'model'}", "--set", "train.batch_size=64")
+    run = shown("small", "--set", f"train.init_text={words / 'model'}", "--set", "train.batch_size=64")
     assert run.model.text == read_text(words)
     assert (run.model.embed, run.train.batch_size) == (32, 64)
-    assert run.model.vision == RECIPES["small_locked"]().model.vision
+    assert run.model.vision == RECIPES["small"]().model.vision
     own = ("--set", "model.text.context_length=9")
-    assert shown("small_locked", "--set", f"train.init_text={words / 'model'}", *own).model.text.context_length == 9
+    assert shown("small", "--set", f"train.init_text={words / 'model'}", *own).model.text.context_length == 9
 
 
 def read_text(words: Path):

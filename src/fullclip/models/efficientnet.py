@@ -29,12 +29,28 @@ class SamePadding(nn.Conv2d):
         super().__init__(inputs, outputs, kernel, stride=stride, groups=groups, bias=False)
 
     def forward(self, x: Float[Tensor, "batch inputs height width"]) -> Float[Tensor, "batch outputs rows columns"]:
+        return self._conv_forward(x, self.weight, None)
+
+    def _conv_forward(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         kernel, stride = self.kernel_size[0], self.stride[0]
         down, across = (max((-(-side // stride) - 1) * stride + kernel - side, 0) for side in x.shape[-2:])
         if down % 2 or across % 2:
             x = F.pad(x, (across // 2, across - across // 2, down // 2, down - down // 2))
-            return F.conv2d(x, self.weight, stride=stride, groups=self.groups)
-        return F.conv2d(x, self.weight, stride=stride, padding=(down // 2, across // 2), groups=self.groups)
+            return F.conv2d(x, weight, bias, stride=stride, groups=self.groups)
+        return F.conv2d(x, weight, bias, stride=stride, padding=(down // 2, across // 2), groups=self.groups)
+
+
+def normalized(x: Tensor, convolution: nn.Conv2d, norm: nn.BatchNorm2d) -> Tensor:
+    """The norm of the convolution. With running statistics, which are constants, both are one convolution with a bias: one pass
+    over the largest tensors less.
+    """
+    if norm.training or norm.running_mean is None or norm.running_var is None:
+        return norm(convolution(x))
+    scale = norm.weight * torch.rsqrt(norm.running_var + norm.eps)
+    weight = convolution.weight * scale[:, None, None, None]
+    bias = norm.bias - norm.running_mean * scale
+    dtype = convolution.weight.dtype
+    return convolution._conv_forward(x, weight.to(dtype), bias.to(dtype))
 
 
 class InvertedBottleneck(nn.Module):
@@ -46,14 +62,17 @@ class InvertedBottleneck(nn.Module):
         self.adds = stride == 1 and inputs == outputs
         self.expand: nn.Module = nn.Identity()
         if expansion > 1:
-            self.expand = nn.Sequential(nn.Conv2d(inputs, inner, 1, bias=False), _norm(inner), nn.ReLU6(inplace=True))
+            self.expand = nn.Sequential(nn.Conv2d(inputs, inner, 1, bias=False), _norm(inner))
         self.depthwise = SamePadding(inner, inner, kernel, stride=stride, groups=inner)
         self.bn1 = _norm(inner)
         self.project, self.bn2 = nn.Conv2d(inner, outputs, 1, bias=False), _norm(outputs)
 
     def forward(self, x: Float[Tensor, "batch inputs height width"]) -> Float[Tensor, "batch outputs rows columns"]:
-        branch = F.relu6(self.bn1(self.depthwise(self.expand(x))))
-        branch = self.bn2(self.project(branch))
+        branch = x
+        if isinstance(self.expand, nn.Sequential):
+            branch = F.relu6(normalized(branch, self.expand[0], self.expand[1]), inplace=True)
+        branch = F.relu6(normalized(branch, self.depthwise, self.bn1), inplace=True)
+        branch = normalized(branch, self.project, self.bn2)
         return x + branch if self.adds else branch
 
 
@@ -93,11 +112,11 @@ class EfficientNet(nn.Module):
     def before_projection(self, images: Float[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch dim"]:
         """The mean over all places of the last convolution: what the network's classifier was given."""
         x = images.to(self.conv1.weight.dtype).contiguous(memory_format=torch.channels_last)
-        x = F.relu6(self.bn1(self.conv1(x)))
+        x = F.relu6(normalized(x, self.conv1, self.bn1), inplace=True)
         again = self.checkpointing and torch.is_grad_enabled()
         for block in self.blocks():
             x = checkpoint(block, x, use_reentrant=False, context_fn=partial(moved_once, block)) if again else block(x)
-        return F.relu6(self.bn2(self.conv2(x))).mean(dim=(2, 3))
+        return F.relu6(normalized(x, self.conv2, self.bn2), inplace=True).mean(dim=(2, 3))
 
     def project(self, features: Float[Tensor, "batch dim"]) -> Float[Tensor, "batch embed"]:
         """What `before_projection` gives, into the shared space."""

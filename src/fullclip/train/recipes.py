@@ -48,7 +48,7 @@ _SMALL_TEXT = TextConfig(
 
 
 def _small(vision: VisionConfig, *, optim: OptimConfig, train: TrainConfig) -> Run:
-    """What the three steps towards the bundled model share; runs/small/train.sh goes through them."""
+    """What the steps towards the bundled model share; runs/small/train.sh goes through them."""
     return Run(
         model=ClipConfig(embed=384, vision=vision, text=_SMALL_TEXT),
         data=DataConfig(shuffle_size=20_000, lanes=16),
@@ -59,7 +59,7 @@ def _small(vision: VisionConfig, *, optim: OptimConfig, train: TrainConfig) -> R
 
 
 def small_words() -> Run:
-    """The first of three: a text tower learns what texts mean, from a sentence encoder's vectors in images' places.
+    """The first of two: a text tower learns what texts mean, from a sentence encoder's vectors in images' places.
 
     fullclip train small_words --init start --out words --set data.shards=features/meanings      16 minutes on two cores
     """
@@ -67,10 +67,11 @@ def small_words() -> Run:
     return _small(FeaturesConfig(width=384), optim=optim, train=TrainConfig(steps=500, batch_size=1024, checkpoint_every=200))
 
 
-def small_locked() -> Run:
-    """The second: pictures' features, computed once, and their texts; the image tower is locked (LiT, Zhai et al. 2022).
+def small() -> Run:
+    """The second, from which the bundled model comes: pictures' features, computed once, and their texts; the image tower is
+    locked (LiT, Zhai et al. 2022). runs/small/join.py puts it in front again.
 
-    fullclip train small_locked --out locked --set train.init_text=words/model --set data.shards=named,classes,photos,...
+    fullclip train small --out small --set train.init_text=words/model --set data.shards=named,classes,kinds,photos,...
     """
     optim = OptimConfig(
         learning_rate=1e-3, beta2=0.98, epsilon=1e-6, weight_decay=0.2, warmup=30, layer_decay=0.75, average=0.98
@@ -79,27 +80,21 @@ def small_locked() -> Run:
     return _small(FeaturesConfig(width=1280), optim=optim, train=train)
 
 
-def small() -> Run:
-    """The bundled model, the last of three: the image tower learns on, the texts stay where they are, and what was known before
-    is kept by the teacher, the model that the step began with. At 96 pixels, for 128 afterwards: crops show things larger than
-    whole pictures do (Touvron et al. 2019, "Fixing the train-test resolution discrepancy").
+def small_unlocked() -> Run:
+    """One step more, which was tried and is not in the bundled model (docs/log.md): the image tower learns on from its fourth
+    stage, the texts stay where they are, and what was known before is kept by the teacher, the model that the step began with.
 
-    fullclip train small --init joined --out small --set loss.teacher=joined --set data.shards=named,photos,...
+    At 96 pixels, for 128 afterwards: crops show things larger than whole pictures do (Touvron et al. 2019, "Fixing the
+    train-test resolution discrepancy").
+
+    fullclip train small_unlocked --init small --out unlocked --set loss.teacher=small --set data.shards=named,photos,...
     """
     optim = OptimConfig(
-        learning_rate=3e-4,
-        beta2=0.98,
-        epsilon=1e-6,
-        weight_decay=0.05,
-        warmup=30,
-        layer_decay=0.8,
-        lock="text",
-        lock_stages=3,
+        learning_rate=3e-4, beta2=0.98, epsilon=1e-6, weight_decay=0.05, warmup=30, layer_decay=0.8, lock="text", lock_stages=3,
         average=0.99,
-    )
-    run = _small(
-        EfficientNetConfig(image_size=96), optim=optim, train=TrainConfig(steps=400, batch_size=256, checkpoint_every=100)
-    )
+    )  # fmt: skip
+    train = TrainConfig(steps=400, batch_size=256, checkpoint_every=100)
+    run = _small(EfficientNetConfig(image_size=96), optim=optim, train=train)
     crop = CropConfig(kind="area", scale=(0.35, 1.0), flip=0.5)
     return replace(run, data=replace(run.data, crop=crop, shuffle_size=4000))
 
@@ -153,8 +148,8 @@ def rn50() -> Run:
 RECIPES: dict[str, Callable[[], Run]] = {
     "demo": demo,
     "small_words": small_words,
-    "small_locked": small_locked,
     "small": small,
+    "small_unlocked": small_unlocked,
     "vit_b_32": vit_b_32,
     "vit_b_16": vit_b_16,
     "vit_l_14": vit_l_14,
