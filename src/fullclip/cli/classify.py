@@ -62,7 +62,8 @@ def classify(
     wish = _Rejection(fit=tuple(reject_fit or ()), rate=false_positive_rate, method=reject_method, file=threshold_file)
     wish.check(reject, num_labels=len(names))
     paths = find_images(images)
-    classifier = ZeroShotClassifier(load(model), labels=names, templates=chosen)
+    encoder = load(model)
+    classifier = ZeroShotClassifier(encoder, labels=names, templates=chosen, scale=encoder.scale)
     detector = wish.detector(classifier) if reject else None
     embeddings, kept, errors = _readable(classifier.encoder, paths, "skipped")
     if not kept:

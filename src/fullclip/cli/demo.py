@@ -65,11 +65,9 @@ def _photographs() -> list[tuple[str, str, str]]:
     folder = Path(str(files("fullclip").joinpath("assets/photographs")))
     paths = sorted(folder.glob("*.jpg"))
     encoder = load("small")
-    classifier = ZeroShotClassifier(encoder, labels=PHOTO_LABELS, scale=encoder.scale)
+    classifier = ZeroShotClassifier(encoder, labels=PHOTO_LABELS, templates=("{}",), scale=encoder.scale)
     found = classifier.predict_proba(paths)
-    return [
-        (path.name, PHOTO_LABELS[row.argmax()], f"{row.max():.0%}") for path, row in zip(paths, found, strict=True)
-    ]
+    return [(path.name, PHOTO_LABELS[row.argmax()], f"{row.max():.0%}") for path, row in zip(paths, found, strict=True)]
 
 
 def _train(out: Path, minutes: float) -> None:

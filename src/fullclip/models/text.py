@@ -7,7 +7,6 @@ from torch import Tensor, nn
 from fullclip.models.config import TextConfig
 from fullclip.models.layers import LayerNorm, Transformer, build_transformer
 
-
 _TOGETHER = 128  # rows of like length
 
 

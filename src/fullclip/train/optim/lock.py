@@ -1,4 +1,4 @@
-"""What is not trained: a tower (locked-image tuning, LiT, Zhai et al. 2022, or its mirror image), or the first stages of one."""
+"""What is not trained: a tower (locked-image tuning, LiT, Zhai et al. 2022, or its mirror image), or first stages of one."""
 
 from collections.abc import Iterator
 from typing import Literal
