@@ -27,15 +27,16 @@ _CHOICE = (
 )
 
 
-def sentences(rows: Sequence[Row]) -> list[str]:
+def sentences(rows: Sequence[Row], *, guess: float) -> list[str]:
     """The efficiency factors in words, as the paper says them: those of ways of likelihood for each rule of answering, then
-    those between ways that have one rule.
+    those between ways that have one rule. Of a way that ends no better than the accuracy of guessing there is no factor.
     """
     curves, said = curves_of(rows), dict[str, None]()
     for rule, how in _RULES.items():
         for one in factors(curves, tuple(METHODS), rule=rule):
             by_rule = rule in (one.base.rule, one.better.rule)
-            said[f"Answering {how}, {_sentence(one)}." if by_rule else f"{_begun(_sentence(one))}."] = None
+            told = _sentence(one) if _is_above(rows, one.base, guess) else _no_sentence(one, guess)
+            said[f"Answering {how}, {told}." if by_rule else f"{_begun(told)}."] = None
     return sorted(said, key=lambda sentence: not sentence.startswith("Answering"))
 
 
@@ -43,20 +44,40 @@ def _begun(sentence: str) -> str:
     return sentence[0].upper() + sentence[1:]
 
 
+def _is_above(rows: Sequence[Row], curve: Curve, guess: float) -> bool:
+    """Whether the last accuracy of a seed has an interval above guessing."""
+    own = [row for row in rows if (row["method"], row["rule"], row["images"]) == (curve.method, curve.rule, curve.images[-1])]
+    return any(row["interval"][0] > guess for row in own)
+
+
+def _no_sentence(one: Factor, guess: float) -> str:
+    better, base = METHODS[one.better.method].title, METHODS[one.base.method].title
+    return (
+        f"{base} is not above guessing ({percent(guess)}%) in the end ({_end(one.base)}), so that there is no telling how many"
+        f" images {better} saves"
+    )
+
+
+def _end(curve: Curve) -> str:
+    return f"{percent(float(curve.mean[-1]))}% after {curve.images[-1]:,} images"
+
+
 def _sentence(one: Factor) -> str:
     better, base = METHODS[one.better.method].title, METHODS[one.base.method].title
-    goal = f"{percent(float(one.base.mean[-1]))}% after {one.base.images[-1]:,} images"
+    goal = _end(one.base)
     if math.isnan(one.value):
         return f"{better} does not reach what {base} does in the end ({goal})"
     return f"{better} needs {one.said} fewer images to reach what {base} does in the end ({goal})"
 
 
-def write_page(rows: Sequence[Row], out: Path, *, data: str) -> None:
-    """The figure with its numbers as one HTML page. `data` says in a sentence what was trained on and asked."""
+def write_page(rows: Sequence[Row], out: Path, *, data: str, guess: float) -> None:
+    """The figure with its numbers as one HTML page. `data` says in a sentence what was trained on and asked; `guess` is the
+    accuracy of guessing.
+    """
     curves = curves_of(rows)
     sections = [
         Section(title="Accuracy by images processed", blocks=[_picture(curves), Text(_CHOICE), _table(curves, rows)]),
-        Section(title="How many images each way saves", blocks=[Points(sentences(rows)), Text(_BESIDE)]),
+        Section(title="How many images each way saves", blocks=[Points(sentences(rows, guess=guess)), Text(_BESIDE)]),
     ]
     with atomic_file(out, "w") as file:
         file.write(to_html("Four ways of learning from the same pairs", [data], sections))
@@ -126,15 +147,13 @@ def _table(curves: Sequence[Curve], rows: Sequence[Row]) -> Table:
     marks = curves[0].images
     body: list[list[Cell]] = []
     for curve in curves:
-        low, high = curve.accuracies.min(axis=0), curve.accuracies.max(axis=0)
+        low, high, seeds = curve.accuracies.min(axis=0), curve.accuracies.max(axis=0), len(curve.accuracies)
         cells = [
-            Number(value=percent(float(mean)), interval=between((float(least), float(most))))
+            Number(value=percent(float(mean)), interval=between((float(least), float(most))) if seeds > 1 else "")
             for mean, least, most in zip(curve.mean, low, high, strict=True)
         ]
         own = [row for row in rows if row["method"] == curve.method]
-        body.append(
-            [_title(curve), *cells, Number(value=f"{len(curve.accuracies)}"), Number(value=str(own[0]["unknown_classes"]))]
-        )
+        body.append([_title(curve), *cells, Number(value=f"{seeds}"), Number(value=str(own[0]["unknown_classes"]))])
     columns = ["way", *(f"{images:,}" for images in marks), "seeds", "classes with unknown words"]
     n = rows[0]["n"]
     wide = max(row["interval"][1] - row["interval"][0] for row in rows) / 2

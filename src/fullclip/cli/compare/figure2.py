@@ -33,11 +33,11 @@ def figure2(
     chosen = check_methods([name.strip() for name in methods.split(",") if name.strip()], METHODS)
     numbers, config = check_seeds(seeds), settled(images, settings)
     pairs, (question,) = given(shards, [task], config)
-    device = pick_device(None, 0)
+    device, guess = pick_device(None, 0), 1 / len(question.classes)
     for rows in compare_figure2(pairs, question, out, config, shards=shards, methods=chosen, seeds=numbers, device=device):
-        write_page(rows, out / PAGE, data=told(pairs, question))
+        write_page(rows, out / PAGE, data=told(pairs, question), guess=guess)
     if json:
-        show_json({"factors": sentences(rows), "results": rows, "page": str(out / PAGE)})
+        show_json({"factors": sentences(rows, guess=guess), "results": rows, "page": str(out / PAGE)})
     else:
-        typer.echo("\n".join(sentences(rows)))
+        typer.echo("\n".join(sentences(rows, guess=guess)))
     note(f"the page: {(out / PAGE).resolve()}")
