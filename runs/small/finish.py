@@ -7,6 +7,7 @@ test of the bundled model says what that changes.
 """
 
 import argparse
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -53,6 +54,7 @@ def main() -> None:
     digest = sha256(given.out / WEIGHTS_NAME)
     card = CARD.read_text(encoding="utf-8").replace("{sha256}", digest)
     (given.out / "README.md").write_text(card, encoding="utf-8")
+    shutil.copyfile(CARD.with_name("mistakes.jpg"), given.out / "mistakes.jpg")
     size = sum(path.stat().st_size for path in given.out.iterdir())
     if size > MOST_BYTES:
         raise ValueError(f"{given.out} has {size:,} bytes, more than {MOST_BYTES:,}")

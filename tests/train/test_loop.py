@@ -117,7 +117,7 @@ def test_ctrl_c_saves_and_says_how_to_go_on(tmp_path):
         (["model.text.layers=-1"], "layers is -1: at least 1"),
         (["train.seed=99999999999999999999999"], "below 2\\^63"),
         (["preprocess.size=64"], "set both"),
-        (["model.text.vocab_size=100", "model.text.end_id=99"], "vocab_size is 100"),
+        (["model.text.vocab_size=100", "model.text.end_id=99"], "model.text has 100 and 99"),
     ],
 )
 def test_what_cannot_work_is_refused_before_the_first_step(tmp_path, settings, message):

@@ -108,7 +108,7 @@ def build_dictionary(texts: Iterable[str], *, at_least: int, longest: int = 5) -
         frequent = set(found)
         kept.update(found)
     kept.pop((BEGIN,), None)
-    if not any(ngram != (END,) for ngram in kept):
+    if not any(len(ngram) == 1 and ngram != (END,) for ngram in kept):
         raise ValueError(f"no word occurs {at_least} times in {len(captions):,} different texts; ask for fewer occurrences")
     ngrams = tuple(sorted(kept, key=lambda ngram: (len(ngram), ngram)))
     counts = np.array([kept[ngram] for ngram in ngrams], dtype=np.int64)
