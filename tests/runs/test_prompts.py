@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from PIL import Image
-from prompts import ENSEMBLE, NAMES, OWN, PHOTO, ask, main, table, wordings, write
+from prompts import ENSEMBLE, NAMES, OWN, PHOTO, ask, main, summary, table, wordings, write
 
 from fullclip.core.distributed import World
 from fullclip.evaluation.features.backbone import ClipBackbone
@@ -71,10 +71,23 @@ def test_the_last_row_is_the_mean_over_the_tasks(subject):
     asked = [ask(subject, colour_task(classes, 6, name=f"of {classes}")) for classes in (3, 6)]
     rows = table(asked).rows
     assert [row[0] for row in rows] == ["of 3", "of 6", "average of 2"]
-    for column, name in zip((2, 3, 4, 5), (NAMES, PHOTO, OWN, ENSEMBLE), strict=True):
+    for column, name in zip((1, 2, 3, 4), (NAMES, PHOTO, OWN, ENSEMBLE), strict=True):
         values = [one.records[name].results[0].value for one in asked]
         assert float(rows[-1][column].value) == pytest.approx(100 * np.mean(values), abs=0.051)
     assert len(table(asked[:1]).rows) == 1
+
+
+def test_the_summary_counts_sets_and_gives_the_middle_gain(subject):
+    asked = [ask(subject, colour_task(classes, 6, name=f"of {classes}")) for classes in (3, 5, 6)]
+    gains = [0.2, -0.1, 0.013]
+    moved = [
+        replace(one, gain=replace(one.gain, difference=gain, interval=(gain - 0.05, gain + 0.05)))
+        for one, gain in zip(asked, gains, strict=True)
+    ]
+    assert summary(moved) == (
+        "Of 3 sets, the ensemble is better than the names on 1 and worse on 1, by 95% intervals;"
+        " the median gain is +1.3 points."
+    )
 
 
 def test_the_lines_hold_every_number_and_the_page_the_figure(subject, tmp_path):
@@ -103,7 +116,7 @@ def test_the_command_asks_a_model_of_a_folder(encoder, tmp_path, monkeypatch, ca
             image.save(tmp_path / "task" / colour / f"{place}.png")
     monkeypatch.setattr("fullclip.load", lambda name: encoder)
     main(["tiny", "--task", str(tmp_path / "task"), "--limit", "4", "--out", str(tmp_path / "out")])
-    assert "| task | accuracy |" in capsys.readouterr().out
+    assert "| task | " in capsys.readouterr().out
     with pytest.raises(SystemExit, match="prompts: no task or folder 'nothing'"):
         main(["tiny", "--task", "nothing", "--out", str(tmp_path / "out")])
 
