@@ -28,7 +28,7 @@ from wordnet import WordNet
 
 from fullclip.core.types import Pair
 from fullclip.data.drops import Drops
-from fullclip.data.shards import find_shards, read_shard, write_shards
+from fullclip.data.shards import read_shards, write_shards
 from fullclip.preprocess.features import pack_features, unpack_features
 
 
@@ -48,14 +48,13 @@ def read_seen(shards: Sequence[str], wnids: Sequence[str]) -> Seen:
     """All views of all pairs; a pair's metadata name its class's wnid. ValueError where they do not, or widths differ."""
     numbers = {wnid: number for number, wnid in enumerate(wnids)}
     features, classes = list[np.ndarray](), list[int]()
-    for shard in find_shards(shards):
-        for pair in read_shard(shard, Drops(strict=True)):
-            views, wnid = unpack_features(pair.image, name=pair.key), pair.meta.get("wnid")
-            if wnid not in numbers:
-                what = f"is of {wnid}, which is no class of the network" if wnid else "has no wnid"
-                raise ValueError(f"the pair {pair.key} {what}; give the features of named pictures")
-            features.append(views)
-            classes += [numbers[wnid]] * len(views)
+    for pair in read_shards(shards, Drops(strict=True)):
+        views, wnid = unpack_features(pair.image, name=pair.key), pair.meta.get("wnid")
+        if wnid not in numbers:
+            what = f"is of {wnid}, which is no class of the network" if wnid else "has no wnid"
+            raise ValueError(f"the pair {pair.key} {what}; give the features of named pictures")
+        features.append(views)
+        classes += [numbers[wnid]] * len(views)
     return Seen(features=np.concatenate(features), classes=np.array(classes))
 
 

@@ -22,7 +22,7 @@ from PIL import Image
 
 from fullclip.core.types import Pair
 from fullclip.data.drops import Drops
-from fullclip.data.shards import find_shards, read_shard, write_shards
+from fullclip.data.shards import read_shards, write_shards
 from fullclip.data.stages import batches
 from fullclip.inference import Encoder, load
 from fullclip.models.hub import locate
@@ -76,11 +76,6 @@ def computed(job: tuple[str, int, int, list[Pair]]) -> tuple[list[Pair], list[st
     return made, bad
 
 
-def pairs_in(shards: Sequence[str], drops: Drops) -> Iterator[Pair]:
-    for shard in find_shards(shards):
-        yield from read_shard(shard, drops)
-
-
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("shards", nargs="+")
@@ -93,7 +88,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if given.views < 1:
         sys.exit(f"features: --views is {given.views}: at least 1, the one that evaluation sees")
     drops = Drops(strict=False)
-    jobs = ((given.model, given.views, given.seed, part) for part in batches(pairs_in(given.shards, drops), 256))
+    jobs = ((given.model, given.views, given.seed, part) for part in batches(read_shards(given.shards, drops), 256))
 
     def made() -> Iterator[Pair]:
         with multiprocessing.get_context("spawn").Pool(given.processes) as pool:

@@ -20,7 +20,7 @@ from wordnet import WordNet
 
 from fullclip.core.types import Pair
 from fullclip.data.drops import Drops
-from fullclip.data.shards import find_shards, read_shard, write_shards
+from fullclip.data.shards import read_shards, write_shards
 from fullclip.preprocess.features import pack_features, unpack_features
 
 MOST_OF_A_CLASS = 256  # views that are kept in memory
@@ -31,11 +31,10 @@ Views = Float[np.ndarray, "views width"]
 def views_by_class(shards: Sequence[str]) -> dict[str, Views]:
     """By wnid, the first pairs' views."""
     found = defaultdict[str, list[np.ndarray]](list)
-    for shard in find_shards(shards):
-        for pair in read_shard(shard, Drops(strict=True)):
-            kept = found[pair.meta["wnid"]]
-            if sum(map(len, kept)) < MOST_OF_A_CLASS:
-                kept.append(unpack_features(pair.image, name=pair.key))
+    for pair in read_shards(shards, Drops(strict=True)):
+        kept = found[pair.meta["wnid"]]
+        if sum(map(len, kept)) < MOST_OF_A_CLASS:
+            kept.append(unpack_features(pair.image, name=pair.key))
     return {wnid: np.concatenate(views) for wnid, views in sorted(found.items())}
 
 

@@ -22,7 +22,7 @@ from wordnet import Synset, WordNet
 
 from fullclip.core.types import Pair
 from fullclip.data.drops import Drops
-from fullclip.data.shards import find_shards, read_shard, write_shards
+from fullclip.data.shards import read_shards, write_shards
 from fullclip.data.stages import batches
 from fullclip.preprocess.features import pack_features
 
@@ -70,8 +70,7 @@ def encoded(job: tuple[str, list[str]]) -> np.ndarray:
 def texts_of(wordnet: WordNet, shards: Sequence[str]) -> list[str]:
     """Each text once, WordNet's first."""
     found = [text for synset in wordnet for text in said_of(synset)]
-    for shard in find_shards(shards):
-        found += [text for pair in read_shard(shard, Drops(strict=True)) for text in pair.texts]
+    found += [text for pair in read_shards(shards, Drops(strict=True)) for text in pair.texts]
     return list(dict.fromkeys(found))
 
 

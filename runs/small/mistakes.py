@@ -17,7 +17,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 import fullclip
 from fullclip.data.drops import Drops
-from fullclip.data.shards import find_shards, read_shard
+from fullclip.data.shards import read_shards
 
 COLUMNS, ROWS, SIDE, CAPTION = 6, 3, 140, 64
 LETTERS = 24  # a line
@@ -28,8 +28,7 @@ def main() -> None:
     parser.add_argument("--model", default="small")
     parser.add_argument("--out", type=Path, required=True)
     given = parser.parse_args()
-    shards = find_shards([str(files("fullclip").joinpath("assets/sample/heldout"))])
-    pairs = [pair for shard in shards for pair in read_shard(shard, Drops(strict=True))]
+    pairs = list(read_shards([str(files("fullclip").joinpath("assets/sample/heldout"))], Drops(strict=True)))
     encoder = fullclip.load(given.model)
     titles = [pair.texts[0] for pair in pairs]
     similarities = encoder.encode_images([pair.image for pair in pairs]) @ encoder.encode_texts(titles, truncate=True).T

@@ -22,7 +22,7 @@ from sources import Found, Making, drawings, named_pictures, photographs, stamps
 from wordnet import WordNet
 
 from fullclip.data.drops import Drops
-from fullclip.data.shards import find_shards, read_shard, write_shards
+from fullclip.data.shards import read_shards, write_shards
 
 NUM_PHOTOS, NUM_PER_CLASS = 140, 25
 PARTS = ("photos", "named", "drawings", "stamps")
@@ -73,7 +73,7 @@ def split_drawings(
 
 def sample_sources(folder: Path) -> set[str]:
     """The paths of the drawings that the package's sample holds out."""
-    pairs = [pair for shard in find_shards([str(folder)]) for pair in read_shard(shard, Drops(strict=True))]
+    pairs = list(read_shards([str(folder)], Drops(strict=True)))
     if not all("source" in pair.meta for pair in pairs):
         raise ValueError(
             f"{folder} is no sample: its pairs have no source; give src/fullclip/assets/sample/heldout as --sample"

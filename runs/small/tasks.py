@@ -24,7 +24,7 @@ from task_folders import Classification, Picture, Retrieval, check_empty, write_
 
 from fullclip.core.types import Pair
 from fullclip.data.drops import Drops
-from fullclip.data.shards import find_shards, read_shard
+from fullclip.data.shards import read_shards
 from fullclip.evaluation.datasets import class_names, imagenet_wordnet_ids, templates
 
 Task = Classification | Retrieval
@@ -214,7 +214,7 @@ def read_tar(tar: Path) -> dict[str, bytes]:
 def read_pairs(shards: Path) -> list[Pair]:
     """The pairs of a shard or a folder of them. ValueError where one is torn, or there is none."""
     drops = Drops()
-    pairs = [pair for shard in find_shards([str(shards)]) for pair in read_shard(shard, drops)]
+    pairs = list(read_shards([str(shards)], drops))
     if drops.counts or not pairs:
         torn = drops.examples.get("torn shard")
         reason = f"torn: {torn[0]}" if torn else drops.summary() if drops.counts else "no pairs in it"

@@ -7,7 +7,7 @@ from typing import Literal
 import pytest
 from hypothesis import given, strategies as st
 
-from fullclip.core.config import from_dict, lookup, override, to_dict
+from fullclip.core.config import first_difference, flat, from_dict, lookup, override, to_dict
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -206,3 +206,13 @@ def test_lookup():
         lookup(table, "vit-b-3", what="model")
     with pytest.raises(ValueError, match=r"^no model named 'x'; there are: RN50, ViT-B-32$"):
         lookup(table, "x", what="model")
+
+
+def test_the_first_setting_that_differs_is_named_with_its_place():
+    before = flat({"train": {"steps": 1, "seed": 0}, "data": {"shards": ["a"]}})
+    assert before == {"train.steps": 1, "train.seed": 0, "data.shards": ["a"]}
+    now = {**before, "train.steps": 2, "train.seed": 5}
+    assert first_difference(before, dict(before)) is None
+    assert first_difference(before, now) == ("train.seed", 0, 5)
+    assert first_difference(before, now, free=("train.seed",)) == ("train.steps", 1, 2)
+    assert first_difference(before, {**before, "data.new": 1}) == ("data.new", None, 1)

@@ -10,7 +10,7 @@ import pytest
 import fullclip
 from fullclip.core.storage import sha256
 from fullclip.data.drops import Drops
-from fullclip.data.shards import find_shards, read_shard
+from fullclip.data.shards import read_shards
 
 ASSETS = Path(str(files("fullclip").joinpath("assets")))
 SMALL = ASSETS / "small"
@@ -52,8 +52,7 @@ def test_photographs_are_what_they_are_called(encoder):
 
 def test_drawings_that_it_never_saw_are_found_by_their_titles(encoder):
     """More than twice as often among the first ten as by the demo's model, which finds 21% (docs/log.md)."""
-    shards = find_shards([str(ASSETS / "sample/heldout")])
-    pairs = [pair for shard in shards for pair in read_shard(shard, Drops(strict=True))]
+    pairs = list(read_shards([str(ASSETS / "sample/heldout")], Drops(strict=True)))
     owners = np.array([number for number, pair in enumerate(pairs) for _ in pair.texts])
     texts = encoder.encode_texts([text for pair in pairs for text in pair.texts], truncate=True)
     similarities = texts @ encoder.encode_images([pair.image for pair in pairs]).T

@@ -19,7 +19,7 @@ from wordnet import WordNet
 
 from fullclip.core.types import Pair
 from fullclip.data.drops import Drops
-from fullclip.data.shards import find_shards, read_shard, write_shards
+from fullclip.data.shards import read_shards, write_shards
 from nouns import write_wordnet
 
 SCRIPT = Path(__file__).parents[2] / "runs/small/prepare.py"
@@ -152,7 +152,7 @@ def prepared(given, tmp_path_factory):
 
 
 def pairs_of(folder: Path) -> list[Pair]:
-    return [pair for shard in find_shards([str(folder)]) for pair in read_shard(shard, Drops(strict=True))]
+    return list(read_shards([str(folder)], Drops(strict=True)))
 
 
 def counts_of(printed: str) -> dict[str, dict[str, int]]:

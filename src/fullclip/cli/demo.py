@@ -90,10 +90,10 @@ def _held_out() -> list["Pair"]:
     from importlib.resources import files
 
     from fullclip.data.drops import Drops
-    from fullclip.data.shards import find_shards, read_shard
+    from fullclip.data.shards import read_shards
 
     folder = str(files("fullclip").joinpath("assets/sample/heldout"))
-    return [pair for shard in find_shards([folder]) for pair in read_shard(shard, Drops(strict=True))]
+    return list(read_shards([folder], Drops(strict=True)))
 
 
 def _print(showcase: "Showcase", report: Path) -> None:

@@ -144,6 +144,12 @@ def find_shards(patterns: Iterable[str]) -> list[str]:
     return list(found)
 
 
+def read_shards(patterns: Iterable[str], drops: Drops) -> Iterator[Pair]:
+    """The pairs of all shards that `find_shards` finds, in its order, as `read_shard` gives them."""
+    for path in find_shards(patterns):
+        yield from read_shard(path, drops)
+
+
 def read_shard(path: str, drops: Drops) -> Iterator[Pair]:
     """The pairs of one shard in order. A sample without image or text, broken JSON and a torn tar go to `drops`."""
     for key, files in _samples(path, drops):

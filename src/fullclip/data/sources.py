@@ -15,7 +15,7 @@ from typing import Any
 from fullclip.core.extras import require
 from fullclip.core.types import Pair
 from fullclip.data.drops import Drops
-from fullclip.data.shards import captions_of, find_shards, read_shard
+from fullclip.data.shards import captions_of, read_shards
 from fullclip.preprocess.image import IMAGE_EXTENSIONS, is_image
 
 Row = dict[str, Any]
@@ -53,9 +53,8 @@ def read_source(path: str, drops: Drops) -> Iterator[Pair]:
 
 def _from_shards(path: str, drops: Drops) -> Iterator[Pair]:
     keys = _Keys()  # shards that were written apart may count their keys alike
-    for shard in find_shards([path]):
-        for pair in read_shard(shard, drops):
-            yield replace(pair, key=keys.unique(Path(pair.key)))
+    for pair in read_shards([path], drops):
+        yield replace(pair, key=keys.unique(Path(pair.key)))
 
 
 def _from_sidecars(folder: Path, drops: Drops) -> Iterator[Pair]:

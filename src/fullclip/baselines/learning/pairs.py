@@ -16,7 +16,7 @@ from PIL import Image
 from torch import Tensor
 
 from fullclip.data.drops import Drops
-from fullclip.data.shards import find_shards, read_shard
+from fullclip.data.shards import read_shards
 from fullclip.data.stages import map_ahead
 from fullclip.evaluation.tasks.task import Example, Skipped, Task, limited
 from fullclip.preprocess.image import (
@@ -78,9 +78,8 @@ def read_pairs(shards: Sequence[str], *, side: int, drops: Drops) -> Pairs:
 
     What cannot be read goes to `drops`. ValueError where nothing is left.
     """
-    found = (pair for path in find_shards(shards) for pair in read_shard(path, drops))
     pictures, texts = list[np.ndarray](), list[tuple[str, ...]]()
-    for pair, picture in _decoded(found, lambda pair: _picture(pair.image, side, name=pair.key)):
+    for pair, picture in _decoded(read_shards(shards, drops), lambda pair: _picture(pair.image, side, name=pair.key)):
         if isinstance(picture, ImageError):
             drops.drop("unreadable image", pair.key)
         else:

@@ -8,6 +8,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
+from fullclip.core.config import first_difference, flat
 from fullclip.core.storage import atomic_file
 
 RESULTS, SETTINGS = "results.jsonl", "settings.json"
@@ -84,18 +85,9 @@ def _check_settings(folder: Path, settings: Mapping[str, Any]) -> None:
         before = flat(json.loads(path.read_text(encoding="utf-8")))
     except (ValueError, AttributeError) as error:
         raise ValueError(f"{path} is damaged ({error}); give another --out") from None
-    now = flat(json.loads(json.dumps(settings)))
-    for name in sorted(before.keys() | now.keys()):
-        if before.get(name) != now.get(name):
-            raise ValueError(
-                f"{name} is {now.get(name)!r}, but the comparison in {folder} was begun with {before.get(name)!r};"
-                " go on with the same, or give another --out"
-            )
-
-
-def flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """{"a": {"b": 1}} as {"a.b": 1}."""
-    found: dict[str, Any] = {}
-    for name, value in settings.items():
-        found |= flat(value, f"{prefix}{name}.") if isinstance(value, Mapping) else {f"{prefix}{name}": value}
-    return found
+    if difference := first_difference(before, flat(json.loads(json.dumps(settings)))):
+        name, was, now = difference
+        raise ValueError(
+            f"{name} is {now!r}, but the comparison in {folder} was begun with {was!r};"
+            " go on with the same, or give another --out"
+        )

@@ -1,14 +1,13 @@
 """The folder of a run: whose it is, and whether it may be gone on with."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 from filelock import FileLock, Timeout
 
-from fullclip.core.config import from_dict, to_dict
+from fullclip.core.config import first_difference, flat, from_dict, to_dict
 from fullclip.core.distributed import World
 from fullclip.core.say import say
 from fullclip.core.storage import atomic_file
@@ -115,20 +114,12 @@ def _check_same_run(out: Path, run: Run) -> None:
     if not path.exists():
         return
     try:
-        before = _flat(to_dict(from_dict(Run, json.loads(path.read_text(encoding="utf-8")))))
+        before = flat(to_dict(from_dict(Run, json.loads(path.read_text(encoding="utf-8")))))
     except ValueError as error:
         raise ValueError(f"{path} is damaged ({error}); remove it to go on with the settings that you give") from None
-    now = _flat(to_dict(run))
-    for name in sorted(before.keys() | now.keys()):
-        if name not in _FREE and before.get(name) != now.get(name):
-            raise ValueError(
-                f"{name} is {now.get(name)!r}, but the run in {out} was started with {before.get(name)!r};"
-                " resume with the same settings, or give another --out"
-            )
-
-
-def _flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for name, value in settings.items():
-        flat |= _flat(value, f"{prefix}{name}.") if isinstance(value, Mapping) else {f"{prefix}{name}": value}
-    return flat
+    if difference := first_difference(before, flat(to_dict(run)), free=_FREE):
+        name, was, now = difference
+        raise ValueError(
+            f"{name} is {now!r}, but the run in {out} was started with {was!r};"
+            " resume with the same settings, or give another --out"
+        )
