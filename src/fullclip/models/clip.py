@@ -147,7 +147,7 @@ def _initialize_resnet(tower: ModifiedResNet, generator: torch.Generator) -> Non
     nn.init.normal_(pool.positional_embedding, std=std, generator=generator)
     for projection in (pool.q_proj, pool.k_proj, pool.v_proj, pool.c_proj):
         nn.init.normal_(projection.weight, std=std, generator=generator)
-    for block in tower.bottlenecks():
+    for block in tower.blocks():
         block.bn3.weight.zero_()
 
 

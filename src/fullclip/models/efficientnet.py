@@ -1,6 +1,5 @@
 """EfficientNet-Lite as an image tower: images [batch, 3, height, width] -> features [batch, embed], not yet normalised."""
 
-from collections.abc import Iterator
 from functools import partial
 
 import torch
@@ -100,11 +99,17 @@ class EfficientNet(nn.Module):
         self.proj = nn.Parameter(torch.empty(config.width, embed))
         self.checkpointing = False
 
-    def blocks(self) -> Iterator[InvertedBottleneck]:
-        """All blocks in order."""
-        for module in self.stages.modules():
-            if isinstance(module, InvertedBottleneck):
-                yield module
+    def blocks(self) -> list[InvertedBottleneck]:
+        """What repeats, in order."""
+        return [module for module in self.stages.modules() if isinstance(module, InvertedBottleneck)]
+
+    def depths(self) -> list[nn.Module]:
+        """What lies above each other, the lowest first: the stages."""
+        return [*self.stages]
+
+    def top(self) -> list[nn.Parameter]:
+        """The weights of what follows the last of `depths`: the last convolution and the projection, with their norms."""
+        return [*self.conv2.parameters(), *self.bn2.parameters(), *self.ln_post.parameters(), self.proj]
 
     def forward(self, images: Float[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch embed"]:
         return self.project(self.before_projection(images))

@@ -18,6 +18,18 @@ class Precomputed(nn.Module):
         self.ln_post = LayerNorm(width)
         self.proj = nn.Parameter(torch.empty(width, embed))
 
+    def blocks(self) -> list[nn.Module]:
+        """None: what repeats was computed before."""
+        return []
+
+    def depths(self) -> list[nn.Module]:
+        """None."""
+        return []
+
+    def top(self) -> list[nn.Parameter]:
+        """All weights."""
+        return [*self.parameters()]
+
     def forward(self, images: Float[Tensor, "batch width 1 1"]) -> Float[Tensor, "batch embed"]:
         return self.project(self.before_projection(images))
 

@@ -1,7 +1,6 @@
 """The ModifiedResNet of CLIP: images [batch, 3, height, width] -> features [batch, embed], not yet normalised."""
 
 from collections import OrderedDict
-from collections.abc import Iterator
 from functools import partial
 
 import torch
@@ -89,11 +88,17 @@ class ModifiedResNet(nn.Module):
         self.attnpool = AttentionPool(inputs, config.heads, learned_grid=grid, embed=embed)
         self.checkpointing = False
 
-    def bottlenecks(self) -> Iterator[Bottleneck]:
-        """All bottlenecks in order."""
-        for module in self.modules():
-            if isinstance(module, Bottleneck):
-                yield module
+    def blocks(self) -> list[Bottleneck]:
+        """What repeats, in order: the bottlenecks."""
+        return [module for module in self.modules() if isinstance(module, Bottleneck)]
+
+    def depths(self) -> list[nn.Module]:
+        """What lies above each other, the lowest first: the four stages."""
+        return [self.layer1, self.layer2, self.layer3, self.layer4]
+
+    def top(self) -> list[nn.Parameter]:
+        """The weights of what follows the last of `depths`: the attention pooling."""
+        return [*self.attnpool.parameters()]
 
     def forward(self, images: Float[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch embed"]:
         return self.attnpool(self.feature_map(images))
@@ -105,7 +110,7 @@ class ModifiedResNet(nn.Module):
         x = F.relu(self.bn1(self.conv1(images.to(self.conv1.weight.dtype))))
         x = F.relu(self.bn2(self.conv2(x)))
         x = F.avg_pool2d(F.relu(self.bn3(self.conv3(x))), 2)
-        for block in self.bottlenecks():
+        for block in self.blocks():
             again = self.checkpointing and torch.is_grad_enabled()
             x = checkpoint(block, x, use_reentrant=False, context_fn=partial(moved_once, block)) if again else block(x)
         return x

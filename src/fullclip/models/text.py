@@ -31,6 +31,18 @@ class TextTransformer(nn.Module):
         """What the matrices compute in; embeddings stay float32 in a half-precision model, as in openai/CLIP."""
         return self.text_projection.dtype
 
+    def blocks(self) -> list[nn.Module]:
+        """What repeats, in order."""
+        return [*self.transformer.resblocks]
+
+    def depths(self) -> list[nn.Module]:
+        """What lies above each other, the lowest first: the blocks."""
+        return self.blocks()
+
+    def top(self) -> list[nn.Parameter]:
+        """The weights of what follows the last of `depths`."""
+        return [*self.ln_final.parameters(), self.text_projection]
+
     def forward(self, tokens: Int[Tensor, "batch context"]) -> Float[Tensor, "batch embed"]:
         if tokens.shape[1] > self.context_length:
             raise ValueError(f"texts of {tokens.shape[1]} tokens: this model's context holds {self.context_length}")

@@ -30,6 +30,18 @@ class VisionTransformer(nn.Module):
         self.ln_post = LayerNorm(dim)
         self.proj = nn.Parameter(torch.empty(dim, embed))
 
+    def blocks(self) -> list[nn.Module]:
+        """What repeats, in order."""
+        return [*self.transformer.resblocks]
+
+    def depths(self) -> list[nn.Module]:
+        """What lies above each other, the lowest first: the blocks."""
+        return self.blocks()
+
+    def top(self) -> list[nn.Parameter]:
+        """The weights of what follows the last of `depths`."""
+        return [*self.ln_post.parameters(), self.proj]
+
     def forward(self, images: Float[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch embed"]:
         return self.project(self.before_projection(images))
 

@@ -18,9 +18,6 @@ from fullclip.core.distributed import World, total
 from fullclip.core.say import say
 from fullclip.core.types import Features
 from fullclip.models.clip import Clip
-from fullclip.models.efficientnet import EfficientNet
-from fullclip.models.resnet import ModifiedResNet
-from fullclip.models.vit import VisionTransformer
 from fullclip.train.config import TrainConfig
 from fullclip.train.local import local_part
 
@@ -114,14 +111,7 @@ def wrap(clip: Clip, config: TrainConfig, *, world: World, device: torch.device)
 
 def blocks_of(clip: Clip) -> list[nn.Module]:
     """The parts that a tower repeats, in both towers."""
-    visual, image = clip.visual, list[nn.Module]()
-    if isinstance(visual, ModifiedResNet):
-        image = [*visual.bottlenecks()]
-    elif isinstance(visual, EfficientNet):
-        image = [*visual.blocks()]
-    elif isinstance(visual, VisionTransformer):
-        image = [*visual.transformer.resblocks]
-    return [*image, *clip.text.transformer.resblocks]
+    return [*clip.visual.blocks(), *clip.text.blocks()]
 
 
 def _shard(module: _Outputs, world: World, device: torch.device) -> nn.Module:

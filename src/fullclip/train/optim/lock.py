@@ -1,14 +1,10 @@
 """What is not trained: a tower (locked-image tuning, LiT, Zhai et al. 2022, or its mirror image), or first stages of one."""
 
-from collections.abc import Iterator
 from typing import Literal
 
 from torch import nn
 
 from fullclip.models.clip import Clip, ImageTower
-from fullclip.models.efficientnet import EfficientNet
-from fullclip.models.resnet import ModifiedResNet
-from fullclip.models.vit import VisionTransformer
 
 Lock = Literal["none", "image", "text"]
 
@@ -19,11 +15,8 @@ def lock(model: Clip, which: Lock, *, stages: int = 0) -> None:
     """
     for parameter in locked_tower(model, which).parameters():
         parameter.requires_grad_(False)
-    for module in _first(model.visual, stages):
-        module.requires_grad_(False)
-    if stages and isinstance(model.visual, VisionTransformer):
-        model.visual.class_embedding.requires_grad_(False)
-        model.visual.positional_embedding.requires_grad_(False)
+    for parameter in _first(model.visual, stages):
+        parameter.requires_grad_(False)
 
 
 def train_mode(model: Clip, which: Lock, *, stages: int = 0) -> None:
@@ -32,8 +25,11 @@ def train_mode(model: Clip, which: Lock, *, stages: int = 0) -> None:
     """
     model.train()
     locked_tower(model, which).eval()
-    for module in _first(model.visual, stages):
-        module.eval()
+    first = {id(parameter) for parameter in _first(model.visual, stages)}
+    for module in model.visual.modules():
+        own = {id(parameter) for parameter in module.parameters()}
+        if own and own <= first:
+            module.eval()
 
 
 def locked_tower(model: Clip, which: Lock) -> nn.Module:
@@ -42,19 +38,11 @@ def locked_tower(model: Clip, which: Lock) -> nn.Module:
     return towers[which]
 
 
-def _first(tower: ImageTower, stages: int) -> Iterator[nn.Module]:
-    """The modules of the stem and the first `stages` stages: the four of a ResNet, a ViT's blocks; nothing for 0."""
-    if not stages:
-        return
-    if isinstance(tower, EfficientNet):
-        stem, following = [tower.conv1, tower.bn1], [*tower.stages]
-    elif isinstance(tower, ModifiedResNet):
-        stem = [tower.conv1, tower.bn1, tower.conv2, tower.bn2, tower.conv3, tower.bn3]
-        following = [tower.layer1, tower.layer2, tower.layer3, tower.layer4]
-    elif isinstance(tower, VisionTransformer):
-        stem, following = [tower.conv1, tower.ln_pre], [*tower.transformer.resblocks]
-    else:
-        stem, following = [], []
-    if stages > len(following):
-        raise ValueError(f"optim.lock_stages is {stages}: the image tower has {len(following)} stages")
-    yield from [*stem, *following[:stages]]
+def _first(tower: ImageTower, stages: int) -> list[nn.Parameter]:
+    """The weights of the stem and the first `stages` of the tower's depths; none for 0."""
+    depths = tower.depths()
+    if stages > len(depths):
+        raise ValueError(f"optim.lock_stages is {stages}: the image tower has {len(depths)} stages")
+    later = {id(parameter) for stage in depths[stages:] for parameter in stage.parameters()}
+    later |= {id(parameter) for parameter in tower.top()}
+    return [parameter for parameter in tower.parameters() if stages and id(parameter) not in later]

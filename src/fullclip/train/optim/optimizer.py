@@ -8,11 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from fullclip.models.clip import Clip, ImageTower
-from fullclip.models.efficientnet import EfficientNet
-from fullclip.models.features import Precomputed
-from fullclip.models.resnet import ModifiedResNet
 from fullclip.models.text import TextTransformer
-from fullclip.models.vit import VisionTransformer
 from fullclip.train.config import OptimConfig
 from fullclip.train.optim.half_adamw import HalfAdamW
 from fullclip.train.optim.lock import locked_tower
@@ -59,25 +55,11 @@ def _levels(model: Clip) -> Iterator[tuple[int, nn.Parameter]]:
 
 
 def _depths(tower: ImageTower | TextTransformer) -> dict[int, int]:
-    """By the parameter's id. A ResNet's stages count as its blocks, and its attention pooling as what follows them; so do an
-    EfficientNet's stages, and its last convolution. Features that were computed before have no blocks.
-    """
-    blocks, top = list[nn.Module](), list[nn.Parameter]()
-    if isinstance(tower, ModifiedResNet):
-        blocks = [tower.layer1, tower.layer2, tower.layer3, tower.layer4]
-        top = [*tower.attnpool.parameters()]
-    elif isinstance(tower, VisionTransformer):
-        blocks, top = [*tower.transformer.resblocks], [*tower.ln_post.parameters(), tower.proj]
-    elif isinstance(tower, EfficientNet):
-        last = [*tower.conv2.parameters(), *tower.bn2.parameters(), *tower.ln_post.parameters()]
-        blocks, top = [*tower.stages], [*last, tower.proj]
-    elif isinstance(tower, Precomputed):
-        top = [*tower.parameters()]
-    else:
-        blocks, top = [*tower.transformer.resblocks], [*tower.ln_final.parameters(), tower.text_projection]
+    """By the parameter's id."""
+    blocks = tower.depths()
     found = {id(parameter): len(blocks) + 1 for parameter in tower.parameters()}
     found |= {id(p): len(blocks) - i for i, block in enumerate(blocks) for p in block.parameters()}
-    return found | {id(parameter): 0 for parameter in top}
+    return found | {id(parameter): 0 for parameter in tower.top()}
 
 
 def step_unless(optimizer: torch.optim.Optimizer, found_inf: Tensor) -> None:
