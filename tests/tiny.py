@@ -7,7 +7,7 @@ import torch
 from fullclip.core.config import override
 from fullclip.inference import Encoder
 from fullclip.models.clip import build, initialize
-from fullclip.models.config import PRESETS
+from fullclip.models.config import PRESETS, EfficientNetConfig
 from fullclip.preprocess.image import PreprocessConfig
 from fullclip.preprocess.tokenizer import Tokenizer
 from fullclip.train.config import Run
@@ -23,6 +23,17 @@ SETTINGS = [
     "optim.warmup=2",
     "data.shuffle_size=64",
 ]
+
+NARROW = EfficientNetConfig(
+    image_size=32,
+    stem=8,
+    blocks=(1, 2, 2),
+    channels=(8, 12, 16),
+    kernels=(3, 5, 3),
+    strides=(1, 2, 2),
+    expansions=(1, 6, 4),
+    width=40,
+)
 
 
 def tiny_run(*settings: str) -> Run:

@@ -8,22 +8,13 @@ import torch.nn.functional as F
 from torch import nn
 
 from fullclip.models.clip import Clip, build, cast_matrices, initialize
-from fullclip.models.config import ClipConfig, EfficientNetConfig, ResNetConfig, TextConfig, VitConfig
+from fullclip.models.config import ClipConfig, ResNetConfig, TextConfig, VitConfig
 from fullclip.models.positions import positions_for
+from tiny import NARROW
 
 TEXT = TextConfig(context_length=12, vocab_size=50, width=32, layers=2, heads=4, mlp_width=64, end_id=49)
 VIT = ClipConfig(embed=24, vision=VitConfig(image_size=32, patch_size=8, width=48, layers=2, heads=3, mlp_width=96), text=TEXT)
 RESNET = ClipConfig(embed=24, vision=ResNetConfig(image_size=64, blocks=(1, 2, 1, 1), width=8, heads=4), text=TEXT)
-NARROW = EfficientNetConfig(
-    image_size=32,
-    stem=8,
-    blocks=(1, 2, 2),
-    channels=(8, 12, 16),
-    kernels=(3, 5, 3),
-    strides=(1, 2, 2),
-    expansions=(1, 6, 4),
-    width=40,
-)
 LITE = ClipConfig(embed=24, vision=NARROW, text=TEXT)
 END = TEXT.end_id
 

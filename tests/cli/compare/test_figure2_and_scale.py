@@ -1,53 +1,24 @@
 """fullclip compare as a user types it: results and a page in a folder, factors on stdout, one line for what is wrong."""
 
-import io
 import json
 
 import pytest
-from PIL import Image
 from typer.testing import CliRunner
 
 from fullclip.baselines.results.records import read_rows
 from fullclip.cli.app import app
-from fullclip.core.types import Pair
-from pairs import make_shards, picture
-from tasks import pixels
-
-SETTINGS = [
-    'vision={"kind":"vit","image_size":8,"patch_size":4,"width":16,"layers":1,"heads":2,"mlp_width":32}',
-    "embed=16",
-    "text.width=16",
-    "text.layers=1",
-    "batch_size=16",
-    "least=1",
-    "precision=float32",
-]
-WORDS = ("red", "green", "blue")
-
-
-def _file(label: int, seed: int) -> bytes:
-    file = io.BytesIO()
-    Image.fromarray(pixels(label, seed)).save(file, "PNG")
-    return file.getvalue()
+from walls import make_walls, typed
 
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
     """Shards of coloured pictures, one of them torn, and a folder of others with the same names."""
-    folder = tmp_path_factory.mktemp("data")
-    pairs = [Pair(key=f"{i}", image=_file(i % 3, i), texts=(f"a {WORDS[i % 3]} wall", WORDS[i % 3])) for i in range(48)]
-    make_shards(folder / "shards", [*pairs, Pair(key="torn", image=picture(1)[:60], texts=("x",))])
-    for label, word in enumerate(WORDS):
-        (folder / "walls" / word).mkdir(parents=True)
-        for i in range(4):
-            (folder / "walls" / word / f"{i}.png").write_bytes(_file(label, 100 + i))
-    return folder
+    return make_walls(tmp_path_factory.mktemp("data"), [("", 100, 4)])
 
 
 def call(kind, data, out, *words, settings=("every=32",), images=96):
-    given = ["--shards", data / "shards", "--task", data / "walls", "--out", out, "--images", images]
-    chosen = [word for setting in (*SETTINGS, *settings) for word in ("--set", setting)]
-    result = CliRunner().invoke(app, ["compare", kind, *map(str, [*given, *chosen, *words])])
+    given = typed(data, out, ("least=1", *settings), *words, images=images)
+    result = CliRunner().invoke(app, ["compare", kind, *given])
     return result.exit_code, result.stdout, result.stderr if result.exit_code == 0 else str(result.exception)
 
 

@@ -1,6 +1,5 @@
 """fullclip compare ngrams and masked as a user types them: results, a page, a table on stdout; after kill -9 they go on."""
 
-import io
 import json
 import os
 import signal
@@ -9,51 +8,21 @@ import sys
 import time
 
 import pytest
-from PIL import Image
 from typer.testing import CliRunner
 
 from fullclip.baselines.results.records import read_rows
 from fullclip.cli.app import app
-from fullclip.core.types import Pair
-from pairs import make_shards, picture
-from tasks import pixels
-
-SETTINGS = [
-    'vision={"kind":"vit","image_size":8,"patch_size":4,"width":16,"layers":1,"heads":2,"mlp_width":32}',
-    "embed=16",
-    "text.width=16",
-    "text.layers=1",
-    "batch_size=16",
-    "least=4",
-    "precision=float32",
-]
-WORDS = ("red", "green", "blue")
-
-
-def _file(label: int, seed: int) -> bytes:
-    file = io.BytesIO()
-    Image.fromarray(pixels(label, seed)).save(file, "PNG")
-    return file.getvalue()
+from walls import make_walls, typed
 
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
     """Shards of coloured pictures, one of them torn, and folders of others with the same names, to fit on and to measure."""
-    folder = tmp_path_factory.mktemp("data")
-    pairs = [Pair(key=f"{i}", image=_file(i % 3, i), texts=(f"a {WORDS[i % 3]} wall", WORDS[i % 3])) for i in range(48)]
-    make_shards(folder / "shards", [*pairs, Pair(key="torn", image=picture(1)[:60], texts=("x",))])
-    for label, word in enumerate(WORDS):
-        for split, first, number in (("train", 200, 6), ("test", 100, 4)):
-            (folder / "walls" / split / word).mkdir(parents=True)
-            for i in range(number):
-                (folder / "walls" / split / word / f"{i}.png").write_bytes(_file(label, first + i))
-    return folder
+    return make_walls(tmp_path_factory.mktemp("data"), [("train", 200, 6), ("test", 100, 4)])
 
 
 def words_of(kind, data, out, *words, images=96):
-    given = ["--shards", data / "shards", "--task", data / "walls", "--out", out, "--images", images]
-    chosen = [word for setting in SETTINGS for word in ("--set", setting)]
-    return ["compare", kind, *map(str, [*given, *chosen, *words])]
+    return ["compare", kind, *typed(data, out, ("least=4",), *words, images=images)]
 
 
 def call(kind, data, out, *words, **more):

@@ -8,25 +8,16 @@ import pytest
 import torch
 
 from fullclip.models.clip import build, initialize
-from fullclip.models.config import PRESETS, ClipConfig, EfficientNetConfig, FeaturesConfig, ResNetConfig
+from fullclip.models.config import PRESETS, ClipConfig, FeaturesConfig, ResNetConfig
 from fullclip.train.config import OptimConfig
 from fullclip.train.optim.half_adamw import HalfAdamW
 from fullclip.train.optim.lock import lock
 from fullclip.train.optim.optimizer import build_optimizer, learning_rate, step_unless
+from tiny import NARROW
 
 CONFIG = OptimConfig(learning_rate=0.01, beta2=0.98, epsilon=1e-6, weight_decay=0.2, warmup=10)
 TINY = replace(PRESETS["tiny"], text=replace(PRESETS["tiny"].text, vocab_size=50, end_id=49))
 RESNET = ClipConfig(embed=24, vision=ResNetConfig(image_size=64, blocks=(1, 2, 1, 1), width=8, heads=4), text=TINY.text)
-NARROW = EfficientNetConfig(
-    image_size=32,
-    stem=8,
-    blocks=(1, 2, 2),
-    channels=(8, 12, 16),
-    kernels=(3, 5, 3),
-    strides=(1, 2, 2),
-    expansions=(1, 6, 4),
-    width=40,
-)
 LITE = ClipConfig(embed=24, vision=NARROW, text=TINY.text)
 FEATURES = ClipConfig(embed=24, vision=FeaturesConfig(width=40), text=TINY.text)
 
