@@ -19,14 +19,16 @@ def list_models(json: Json = False) -> None:
     """Show the models that are known by name, with their licences. The first ones ship with the package."""
     from fullclip.core.config import to_dict
     from fullclip.models.hub import BUNDLED, PRETRAINED, locate
-    from fullclip.models.weights import read_checkpoint
+    from fullclip.models.weights import read_model_file
 
-    bundled = {name: read_checkpoint(locate(name)[0]) for name in BUNDLED}
+    bundled = {name: read_model_file(locate(name)[0]) for name in BUNDLED}
     if json:
-        own = {name: {"bundled": True, **to_dict(checkpoint.provenance)} for name, checkpoint in bundled.items()}
+        own = {name: {"bundled": True, **to_dict(known.provenance)} for name, known in bundled.items()}
         show_json(own | {name: to_dict(known) for name, known in PRETRAINED.items()})
         return
-    rows = [(name, c.config.vision.kind, c.provenance.licence, c.provenance.training_data) for name, c in bundled.items()]
+    rows = [
+        (name, own.model.vision.kind, own.provenance.licence, own.provenance.training_data) for name, own in bundled.items()
+    ]
     rows += [(name, known.preset, known.licence, known.training_data) for name, known in PRETRAINED.items()]
     show_table(["name", "architecture", "licence", "training data"], rows)
 

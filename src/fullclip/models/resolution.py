@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from fullclip.models.checkpoint import Checkpoint, CheckpointError
-from fullclip.models.config import EfficientNetConfig, FeaturesConfig, VitConfig
+from fullclip.models.config import EfficientNetConfig, FeaturesConfig, ResNetConfig, VitConfig
 from fullclip.models.positions import positions_for
 
 _STRIDE = 32  # of a ModifiedResNet's last stage
@@ -19,15 +19,13 @@ def change_resolution(checkpoint: Checkpoint, image_size: int) -> Checkpoint:
     vision = checkpoint.config.vision
     if isinstance(vision, FeaturesConfig):
         raise ValueError("this model takes features of images, which have no size: give the model that they come from")
-    is_efficientnet = isinstance(vision, EfficientNetConfig)
-    unit = vision.patch_size if isinstance(vision, VitConfig) else 1 if is_efficientnet else _STRIDE
+    unit, name = _places(vision)
     if image_size < unit or image_size % unit:
         raise ValueError(f"images of {image_size} pixels a side: this model takes multiples of {unit}")
     if image_size == vision.image_size == checkpoint.preprocess.size:
         return checkpoint
     changed, note = {}, f"from {vision.image_size} to {image_size} pixels"
-    if not is_efficientnet:
-        name = "visual.positional_embedding" if isinstance(vision, VitConfig) else "visual.attnpool.positional_embedding"
+    if name is not None:
         if name not in checkpoint.state:
             raise CheckpointError(f"{checkpoint.provenance.source}: {name} is missing")
         side = image_size // unit
@@ -41,3 +39,12 @@ def change_resolution(checkpoint: Checkpoint, image_size: int) -> Checkpoint:
         preprocess=replace(checkpoint.preprocess, size=image_size),
         provenance=replace(before, sha256="", note="; ".join(filter(None, [before.note, note]))),
     )
+
+
+def _places(vision: VitConfig | ResNetConfig | EfficientNetConfig) -> tuple[int, str | None]:
+    """How many pixels a side one place takes, and the name of the positions that are learned; an EfficientNet has none."""
+    if isinstance(vision, EfficientNetConfig):
+        return 1, None
+    if isinstance(vision, VitConfig):
+        return vision.patch_size, "visual.positional_embedding"
+    return _STRIDE, "visual.attnpool.positional_embedding"

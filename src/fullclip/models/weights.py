@@ -92,10 +92,20 @@ def _read_json(path: Path) -> dict[str, Any]:
     return found
 
 
-def _read_ours(folder: Path, settings: dict[str, Any], weights: Path | None) -> Checkpoint:
+def read_model_file(folder: Path) -> ModelFile:
+    """What is told of a model in our form, without its weights. CheckpointError as from `read_checkpoint`."""
+    return _model_file(folder, _read_json(folder / CONFIG_NAME))
+
+
+def _model_file(folder: Path, settings: dict[str, Any]) -> ModelFile:
     content = from_dict(ModelFile, settings)
     if content.version != VERSION:
         raise CheckpointError(f"{folder / CONFIG_NAME} has version {content.version}: this fullclip reads {VERSION}")
+    return content
+
+
+def _read_ours(folder: Path, settings: dict[str, Any], weights: Path | None) -> Checkpoint:
+    content = _model_file(folder, settings)
     return Checkpoint(
         config=content.model,
         state=_read_tensors(weights or folder / WEIGHTS_NAME),

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -16,6 +17,7 @@ from fullclip.core.distributed import World
 from fullclip.core.types import Batch, Features
 from fullclip.data.survey import Source
 from fullclip.inference import tokenizer_of
+from fullclip.models.checkpoint import Checkpoint
 from fullclip.models.clip import Clip, build, initialize
 from fullclip.models.hub import locate
 from fullclip.models.resolution import change_resolution
@@ -65,10 +67,8 @@ def begin(run: Run) -> Beginning:
     """New weights by the run's seed, or those of `train.init`, or `train.init_text`'s text tower beside a new image tower."""
     if run.train.init:
         return _from_model(run)
-    tokenizer = tokenizer_for(run)
-    if tokenizer is None:
-        raise ValueError(f"{run.train.init_text} comes without its tokenizer: training needs one")
-    text = run.model.text
+    given = _opened(run.train.init_text) if run.train.init_text else None
+    tokenizer, text = _own_tokenizer(run) if given is None else given.tokenizer, run.model.text
     if (text.vocab_size, text.end_id) != (tokenizer.vocab_size, tokenizer.end_id):
         raise ValueError(
             f"the tokenizer has {tokenizer.vocab_size} pieces, its end is {tokenizer.end_id}; model.text has {text.vocab_size}"
@@ -77,29 +77,45 @@ def begin(run: Run) -> Beginning:
         )
     model = build(run.model)
     initialize(model, torch.Generator().manual_seed(run.train.seed))
-    if run.train.init_text:
-        checkpoint = read_checkpoint(locate(run.train.init_text)[0])
-        if (checkpoint.config.text, checkpoint.config.embed) != (text, run.model.embed):
+    if given is not None:
+        if (given.checkpoint.config.text, given.checkpoint.config.embed) != (text, run.model.embed):
             raise ValueError(
                 f"the text tower of train.init_text={run.train.init_text} has other shapes than model.text: leave model.text"
                 " and model.embed as they are there"
             )
-        model.text.load_state_dict(to_module(checkpoint).text.state_dict())
+        model.text.load_state_dict(to_module(given.checkpoint).text.state_dict())
     return Beginning(model=model, tokenizer=tokenizer)
 
 
-def _from_model(run: Run) -> Beginning:
-    path, _ = locate(run.train.init)
+@dataclass(frozen=True, kw_only=True)
+class _Opened:
+    """A model that a run begins with, as it lies on disk."""
+
+    path: Path
+    checkpoint: Checkpoint
+    tokenizer: Tokenizer
+
+
+def _opened(name: str) -> _Opened:
+    """ValueError where it has no tokenizer."""
+    path, _ = locate(name)
     checkpoint = read_checkpoint(path)
     tokenizer = tokenizer_of(path, checkpoint)
     if tokenizer is None:
-        raise ValueError(f"{run.train.init} comes without its tokenizer: training needs one")
+        raise ValueError(f"{name} comes without its tokenizer: training needs one")
+    return _Opened(path=path, checkpoint=checkpoint, tokenizer=tokenizer)
+
+
+def _from_model(run: Run) -> Beginning:
+    given = _opened(run.train.init)
+    checkpoint = given.checkpoint
     if checkpoint.config.vision.image_size != run.model.vision.image_size:
         checkpoint = change_resolution(checkpoint, run.model.vision.image_size)
     state = dict(checkpoint.state)
     if run.model.logit_bias is not None:
         state.setdefault("logit_bias", torch.tensor(run.model.logit_bias))
-    return Beginning(model=to_module(replace(checkpoint, config=run.model, state=state), source=path), tokenizer=tokenizer)
+    model = to_module(replace(checkpoint, config=run.model, state=state), source=given.path)
+    return Beginning(model=model, tokenizer=given.tokenizer)
 
 
 def tokenizer_for(run: Run) -> Tokenizer | None:
@@ -107,6 +123,11 @@ def tokenizer_for(run: Run) -> Tokenizer | None:
     if name := run.train.init or run.train.init_text:
         path, _ = locate(name)
         return tokenizer_of(path, read_checkpoint(path))
+    return _own_tokenizer(run)
+
+
+def _own_tokenizer(run: Run) -> Tokenizer:
+    """Of a model that starts from nothing: that of a file, or CLIP's."""
     length = run.model.text.context_length
     if run.data.tokenizer:
         return Tokenizer.from_file(run.data.tokenizer, context_length=length)
