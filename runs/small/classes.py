@@ -10,7 +10,7 @@ with one covariance S for all, its weights would be S's inverse times the means 
 known features, that between classes included. How far from the centre they lie is measured on the classes that have
 pictures; the report says how near these means come to the true ones.
 
-    python runs/small/classes.py small/features/named --network efficientnet-lite0-57934424.pth --out small/features/classes
+    python runs/small/classes.py small/features/named --network efficientnet-lite2-9656183e.pth --out small/features/classes
 """
 
 import argparse

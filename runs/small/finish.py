@@ -26,7 +26,7 @@ PROVENANCE = Provenance(
     source="fullclip's bundled model, made by runs/small/train.sh",
     licence="research use (README.md beside it)",
     training_data="50,000 pictures with words, after ImageNet's labels and a sentence encoder",
-    note="ImageNet's classes are not zero-shot for it: its image tower began as EfficientNet-Lite0, trained on their labels",
+    note="ImageNet's classes are not zero-shot for it: its image tower began as EfficientNet-Lite2, trained on their labels",
 )
 
 

@@ -3,7 +3,8 @@
 In: photographs with captions, pictures of named classes, clip art, stamps, and WordNet. Out: tar shards of small pictures
 below OUT, photos/{train,heldout}, named/{train,heldout}, drawings/train and stamps/train, the same bytes at every run, and a
 table of what was read, kept and dropped. No training picture is a near-copy of a held-out one of its kind; the drawings that
-are held out are the package's own (`src/fullclip/assets/sample/heldout`).
+are held out are the package's own (`src/fullclip/assets/sample/heldout`). What `fullclip data decontaminate` found besides is
+left out with --without: `overlap.txt`, a key a line.
 
     apt-get install openclipart-png openclipart-svg tuxpaint-stamps-default wordnet-base
     python runs/small/prepare.py --photos coco-cc3m-sample.tar --named tiny-imagenet-50k.tar.gz --out pairs
@@ -81,6 +82,12 @@ def sample_sources(folder: Path) -> set[str]:
     return {pair.meta["source"] for pair in pairs}
 
 
+def read_keys(file: Path | None) -> frozenset[str]:
+    """The keys in a file, one a line, lines that begin with # being remarks."""
+    lines = file.read_text(encoding="utf-8").splitlines() if file else []
+    return frozenset(line for line in lines if line and not line.startswith("#"))
+
+
 def write(found: Sequence[Found], folder: Path, counts: Counter[str]) -> None:
     """Shards in the order of a hash of the keys."""
     index = write_shards((one.to_pair() for one in sorted(found, key=lambda one: one.order)), folder)
@@ -89,33 +96,43 @@ def write(found: Sequence[Found], folder: Path, counts: Counter[str]) -> None:
     counts[f"bytes: {folder.name}"] = sum(shard.num_bytes for shard in index.shards)
 
 
+def write_train(found: Sequence[Found], folder: Path, counts: Counter[str], *, without: frozenset[str]) -> None:
+    """All but the keys in `without`."""
+    kept = [one for one in found if one.key not in without]
+    if without:
+        counts["dropped: like a picture of an evaluation"] += len(found) - len(kept)
+    write(kept, folder / "train", counts)
+
+
 def prepare_photos(options: argparse.Namespace, making: Making, counts: Counter[str]) -> None:
     found = photographs(options.photos, making, counts, skip_torn=options.skip_torn)
     heldout = hold_out([one for one in found if one.group == str(options.photos[0])], count=NUM_PHOTOS)
     if not heldout:
         raise ValueError(f"nothing can be held out of {options.photos[0]}; name a whole tar first after --photos")
-    write(without_copies(found, heldout, KEPT_PAIR, counts), options.out / "photos/train", counts)
+    kept = without_copies(found, heldout, KEPT_PAIR, counts)
+    write_train(kept, options.out / "photos", counts, without=read_keys(options.without))
     write(heldout, options.out / "photos/heldout", counts)
 
 
 def prepare_named(options: argparse.Namespace, making: Making, counts: Counter[str]) -> None:
     found = named_pictures(options.named, WordNet.read(options.wordnet), making, counts)
     heldout = hold_out(found, count=NUM_PER_CLASS)
-    write(without_copies(found, heldout, KEPT_PAIR, counts), options.out / "named/train", counts)
+    kept = without_copies(found, heldout, KEPT_PAIR, counts)
+    write_train(kept, options.out / "named", counts, without=read_keys(options.without))
     write(heldout, options.out / "named/heldout", counts)
 
 
 def prepare_drawn(options: argparse.Namespace, making: Making, counts: dict[str, Counter[str]]) -> None:
     """Drawings and stamps: the sample's held-out drawings are kept out of both."""
-    sources = sample_sources(options.sample)
+    sources, without = sample_sources(options.sample), read_keys(options.without)
     found = drawings(options.svg, options.png, making, counts["drawings"])
     kept, heldout = split_drawings(found, sources, counts["drawings"])
     if "drawings" in options.parts:
-        write(kept, options.out / "drawings/train", counts["drawings"])
+        write_train(kept, options.out / "drawings", counts["drawings"], without=without)
     if "stamps" in options.parts:
         stamped = stamps(options.stamps, making, counts["stamps"], words=WordNet.read(options.wordnet))
         kept = without_copies(stamped, heldout, HELDOUT_PAIR, counts["stamps"])
-        write(kept, options.out / "stamps/train", counts["stamps"])
+        write_train(kept, options.out / "stamps", counts["stamps"], without=without)
 
 
 def report(counts: dict[str, Counter[str]]) -> None:
@@ -149,6 +166,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--png", type=Path, default=Path("/usr/share/openclipart/png"))
     parser.add_argument("--stamps", type=Path, default=Path("/usr/share/tuxpaint/stamps"))
     parser.add_argument("--sample", type=Path, default=Path("src/fullclip/assets/sample/heldout"))
+    parser.add_argument("--without", type=Path, help="keys of pairs to leave out, one a line: overlap.txt")
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS)
     parser.add_argument("--side", type=int, default=160, help="longest side of photographs and stamps, in pixels")

