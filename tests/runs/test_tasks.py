@@ -159,6 +159,11 @@ def test_every_folder_opens_as_the_task_that_the_table_says(made):
     rows = [line.split(" | ")[0].removeprefix("| ") for line in printed.splitlines()]
     assert sorted(rows) == names
     assert all(line in (out / "README.md").read_text(encoding="utf-8") for line in printed.splitlines())
+    notes = {line.split(" | ")[0].removeprefix("| "): line.split(" | ")[3] for line in printed.splitlines()}
+    for name in names:
+        note = find_task(str(out / name)).note
+        assert note
+        assert f"{note} |" in notes[name]
     assert {"cifar10", "named-heldout", "photos-heldout", "sample-heldout", "flickr8k-test", "emoji-google"} <= set(names)
 
 

@@ -77,6 +77,12 @@ def test_validation_is_measured_where_there_is_no_test_split(tree):
     assert task.note == "Measured on val: there is no test split."
 
 
+def test_a_note_of_the_users_stands_before_ours(tree):
+    pictures = {f"{split}/{name}/{i}.png": i for i, split in enumerate(("train", "val")) for name in ("cat", "dog")}
+    task = find_task(str(tree({**pictures, "task.toml": 'note = "Some were trained on."'})))
+    assert task.note == "Some were trained on. Measured on val: there is no test split."
+
+
 @pytest.mark.parametrize("around", ["", "images", "archive/pets", "archive/pets/images"])
 def test_lone_folders_around_the_classes(tree, around):
     folder = tree({str(Path(around, name, "1.png")): 1 for name in ("cat", "dog")})

@@ -10,6 +10,7 @@ What task.toml may say (all of it can be left out):
     metric = "mean_per_class"          templates = ["a photo of a {}, a pet.", "{}"]
     labels = "labels.csv"              # columns image, label and, where there are splits, split; in place of folders
     reference = "imagenet"             # this is a shift of that task
+    note = "some were trained on"      # what a reader of the numbers should know
 
     [classes]                          # folder or label -> name, or a list of names; their order is the labels'
     n02085620 = "Chihuahua"
@@ -24,7 +25,7 @@ A class that the reference has not is `cow = []`. Paths are relative to the fold
 labels between semicolons, and maybe a column not_judged. Columns beyond these are kept: frames of videos say their anchor and
 offset there. Retrieval takes whatever `fullclip data shard` takes: images beside captions, or a table of both.
 
-Beside shards of WebDataset's layout, task.toml may say the name, metric, templates, reference and names of classes.
+Beside shards of WebDataset's layout, task.toml may say the name, metric, templates, reference, note and names of classes.
 
 Folders within a lone folder are looked at as if they were in its place. Where there is a validation split, but no test split,
 as in ImageNet, validation is what is measured.
@@ -39,7 +40,7 @@ from fullclip.evaluation.tasks.files import PairSplit, folders_in, images_in, is
 from fullclip.evaluation.tasks.labels import Classes, from_folders, from_sidecars, has_sidecars
 from fullclip.evaluation.tasks.settings import SETTINGS, TaskFile, read_settings
 from fullclip.evaluation.tasks.tables import from_table
-from fullclip.evaluation.tasks.task import METRIC_OF, Split, Task
+from fullclip.evaluation.tasks.task import METRIC_OF, Split, Task, noted
 from fullclip.evaluation.tasks.webdataset import (
     CLASSES,
     SPLIT_OF,
@@ -69,13 +70,14 @@ def read_folder(folder: Path, *, name: str | None = None) -> Task:
         templates=plain.templates or _templates_beside(folder),
         reference=plain.reference or None,
         reference_classes=_reference_classes(folder, settings, classes),
-        note=note,
+        note=noted(note, plain.note),
     )
 
 
 def read_shards(folder: Path, *, name: str) -> Task:
-    """The task in shards of WebDataset's layout that a task.toml stands beside: it may say the name, metric, templates and
-    reference, and under [classes] other names for lines of classnames.txt. ValueError names what it may not say, and where.
+    """The task in shards of WebDataset's layout that a task.toml stands beside: it may say the name, metric, templates,
+    reference and note, and under [classes] other names for lines of classnames.txt. ValueError names what it may not say, and
+    where.
     """
     settings, task = read_settings(folder), read_webdataset(str(folder), name=name)
     plain, own = settings.plain, [names[0] for names in task.classes]
@@ -96,6 +98,7 @@ def read_shards(folder: Path, *, name: str) -> Task:
         templates=plain.templates or task.templates,
         reference=plain.reference or None,
         reference_classes=_reference_classes(folder, settings, dict(zip(own, classes, strict=True))),
+        note=noted(task.note, plain.note),
     )
 
 

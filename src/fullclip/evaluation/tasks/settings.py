@@ -29,6 +29,7 @@ class Plain:
     templates: tuple[str, ...] = ()
     labels: str = ""
     reference: str = ""
+    note: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
