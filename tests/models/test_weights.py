@@ -140,6 +140,15 @@ def test_names_in_an_openclip_folder(tmp_path, config):
         assert names == set(peers.openai_model("resnet" if config is RESNET else "vit").state_dict())
 
 
+def test_who_may_read_the_folder_may_read_the_weights(tmp_path):
+    before = os.umask(0o027)
+    try:
+        write_checkpoint(checkpoint(), tmp_path / "model", tokenizer=None)
+    finally:
+        os.umask(before)
+    assert {file.stat().st_mode & 0o777 for file in (tmp_path / "model").iterdir()} == {0o640}
+
+
 def test_an_older_folder_is_replaced_whole(tmp_path):
     write_checkpoint(checkpoint(RESNET), tmp_path / "m", tokenizer=Tokenizer.clip())
     write_checkpoint(checkpoint(VIT), tmp_path / "m", tokenizer=None)

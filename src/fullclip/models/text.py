@@ -50,9 +50,9 @@ class TextTransformer(nn.Module):
             return self._summaries(tokens)
         if len(tokens) <= _TOGETHER:
             return self._summaries(trim_padding(tokens, self.end_id))
-        order = end_positions(tokens, self.end_id).argsort(stable=True)
-        parts = [self._summaries(trim_padding(tokens[rows], self.end_id)) for rows in order.split(_TOGETHER)]
-        return torch.cat(parts)[order.argsort()]
+        parts = rows_of_like_length(tokens, self.end_id)
+        summaries = torch.cat([self._summaries(trim_padding(tokens[rows], self.end_id)) for rows in parts])
+        return summaries[torch.cat(parts).argsort()]
 
     def _summaries(self, tokens: Int[Tensor, "batch context"]) -> Float[Tensor, "batch embed"]:
         ends = end_positions(tokens, self.end_id)
@@ -77,6 +77,11 @@ def end_positions(tokens: Int[Tensor, "batch context"], end_id: int) -> Int[Tens
         torch._assert_async(has_end.all())
     positions = torch.arange(tokens.shape[1], device=tokens.device)
     return torch.where(is_end, positions, tokens.shape[1]).amin(dim=1)
+
+
+def rows_of_like_length(tokens: Int[Tensor, "batch context"], end_id: int) -> tuple[Int[Tensor, " part"], ...]:
+    """The numbers of all rows, the shortest first, in the parts that are computed apart on a CPU. ValueError as above."""
+    return end_positions(tokens, end_id).argsort(stable=True).split(_TOGETHER)
 
 
 def trim_padding(

@@ -1,15 +1,17 @@
 """A checkpoint out as a folder: ours, OpenCLIP's or Hugging Face's. Tensors are written as they are, to the bit."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 
 from safetensors.torch import save_file
+from torch import Tensor
 
 from fullclip.core.config import to_dict
 from fullclip.core.storage import atomic_folder
 from fullclip.models import hugging_face, openclip
-from fullclip.models.checkpoint import Checkpoint, CheckpointError, State
+from fullclip.models.checkpoint import Checkpoint, CheckpointError
 from fullclip.models.keymaps import to_hugging_face, to_openai
 from fullclip.models.weights import CONFIG_NAME, TOKENIZER_NAME, WEIGHTS_NAME, ModelFile
 from fullclip.preprocess.tokenizer import Tokenizer
@@ -35,7 +37,7 @@ def _write_ours(checkpoint: Checkpoint, path: Path, tokenizer: Tokenizer | None)
         tokenizer=TOKENIZER_NAME if tokenizer else None,
     )
     with atomic_folder(path) as folder:
-        _save(checkpoint.state, folder / WEIGHTS_NAME)
+        save_tensors(checkpoint.state, folder / WEIGHTS_NAME)
         _write_json(to_dict(content), folder / CONFIG_NAME)
         if tokenizer:
             tokenizer.save(folder / TOKENIZER_NAME)
@@ -51,7 +53,7 @@ def _write_openclip(checkpoint: Checkpoint, path: Path, tokenizer: Tokenizer | N
     # OpenCLIP's `CustomTextCLIP`, the class for a model with a bias, has our names.
     state = to_openai(checkpoint.state) if checkpoint.config.logit_bias is None else checkpoint.state
     with atomic_folder(path) as folder:
-        _save(state, folder / openclip.WEIGHT_NAMES[0])
+        save_tensors(state, folder / openclip.WEIGHT_NAMES[0])
         _write_json(settings, folder / openclip.CONFIG_NAME)
 
 
@@ -59,7 +61,7 @@ def _write_hugging_face(checkpoint: Checkpoint, path: Path, tokenizer: Tokenizer
     config = hugging_face.config_to_hugging_face(checkpoint.config)
     state = to_hugging_face(checkpoint.state, hugging_face.layers_of(checkpoint.config))
     with atomic_folder(path) as folder:
-        _save(state, folder / hugging_face.WEIGHT_NAMES[0])
+        save_tensors(state, folder / hugging_face.WEIGHT_NAMES[0])
         _write_json(config, folder / hugging_face.CONFIG_NAME)
         preprocess = hugging_face.preprocess_to_hugging_face(checkpoint.preprocess)
         _write_json(preprocess, folder / hugging_face.PREPROCESSOR_NAME)
@@ -67,8 +69,12 @@ def _write_hugging_face(checkpoint: Checkpoint, path: Path, tokenizer: Tokenizer
             hugging_face.write_tokenizer(tokenizer, folder)
 
 
-def _save(state: State, path: Path) -> None:
-    save_file({name: tensor.detach().contiguous() for name, tensor in state.items()}, path, metadata={"format": "pt"})
+def save_tensors(tensors: Mapping[str, Tensor], path: Path) -> None:
+    """A safetensors file, to be read by whom the folder lets read: safetensors itself would leave it to its owner alone."""
+    path.touch()
+    mode = path.stat().st_mode
+    save_file({name: tensor.detach().contiguous() for name, tensor in tensors.items()}, path, metadata={"format": "pt"})
+    path.chmod(mode)
 
 
 def _write_json(content: dict[str, object], path: Path) -> None:

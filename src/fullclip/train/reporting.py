@@ -4,14 +4,17 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 
+import torch
+from jaxtyping import Int
 from rich.progress import TextColumn
+from torch import Tensor
 
 from fullclip.core.distributed import World, total
 from fullclip.core.logs import MetricsLog, progress
 from fullclip.core.say import say
 from fullclip.core.types import Batch
 from fullclip.models.flops import image_flops, text_flops
-from fullclip.models.text import trim_padding
+from fullclip.models.text import rows_of_like_length, trim_padding
 from fullclip.train.checkpoints.contents import Progress
 from fullclip.train.config import Run
 from fullclip.train.speed import memory_bytes
@@ -58,19 +61,26 @@ class Report:
             steps, seconds = here.step - self._before[0], here.seconds - self._before[1]
             pairs_per_second = steps * len(batch.images) * self._world.size / seconds
             metrics["pairs_per_second"] = pairs_per_second
-            metrics["mfu"] = pairs_per_second * self._flops_of_a_pair(batch) / self._ceiling
+            metrics["mfu"] = pairs_per_second * self._flops_of_a_pair(batch, outcome.loss.device) / self._ceiling
             metrics["data_wait"] = min(1.0, self._waited / seconds)
         self._before, self._waited = (here.step, here.seconds), 0.0
         if self._log is not None:
             self._log.write(here.step, metrics)
         self._bar.show(here.step, metrics)
 
-    def _flops_of_a_pair(self, batch: Batch) -> int:
+    def _flops_of_a_pair(self, batch: Batch, device: torch.device) -> float:
         """Forward, and twice as much backward where a tower is trained (Kaplan et al. 2020, section 2.1)."""
         image, lock = image_flops(self._run.model, training=True), self._run.optim.lock
-        tokens = trim_padding(batch.tokens, self._run.model.text.end_id).shape[1]
-        text = text_flops(self._run.model, tokens=tokens)
+        text = self._flops_of_a_text(batch.tokens, device)
         return image * (1 if lock == "image" else 3) + text * (1 if lock == "text" else 3)
+
+    def _flops_of_a_text(self, tokens: Int[Tensor, "batch context"], device: torch.device) -> float:
+        """On a CPU short texts are computed apart from long ones; on a GPU, or compiled, all are as long as the longest."""
+        end_id, apart = self._run.model.text.end_id, device.type == "cpu" and not self._run.train.compile
+        parts = [tokens[rows] for rows in rows_of_like_length(tokens, end_id)] if apart else [tokens]
+        lengths = [trim_padding(part, end_id).shape[1] for part in parts]
+        flops = [len(part) * text_flops(self._run.model, tokens=length) for part, length in zip(parts, lengths, strict=True)]
+        return sum(flops) / len(tokens)
 
     def evaluated(self, here: Progress, found: Mapping[str, float]) -> None:
         """The numbers of an evaluation, on a line of their own."""

@@ -16,7 +16,6 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 from torch.distributed.tensor import DTensor
 
@@ -26,6 +25,7 @@ from fullclip.core.folders import download, names_in
 from fullclip.core.storage import is_remote
 from fullclip.models.checkpoint import Checkpoint, Provenance
 from fullclip.models.clip import Clip
+from fullclip.models.writing import save_tensors
 from fullclip.train.checkpoints.folder import read_progress
 from fullclip.train.config import Run
 from fullclip.train.local import local_part
@@ -91,12 +91,8 @@ def snapshot(state: State, *, world: World, is_sharded: bool) -> dict[str, Calla
     for kind, tensors in state.tensors().items():
         wanted = {name: tensor for name, tensor in tensors.items() if isinstance(tensor, DTensor) or world.leads}
         copies = {name: local_part(tensor).to("cpu", copy=True).contiguous() for name, tensor in wanted.items()}
-        files[f"{kind}{part}.safetensors"] = partial(_save, copies)
+        files[f"{kind}{part}.safetensors"] = partial(save_tensors, copies)
     return files
-
-
-def _save(tensors: dict[str, Tensor], path: Path) -> None:
-    save_file(tensors, path, metadata={"format": "pt"})
 
 
 class Parts:
