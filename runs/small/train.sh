@@ -49,6 +49,6 @@ places() { local IFS=,; echo "$*"; }
 "$fullclip" train small_words --init "$work/start" --out "$work/words" --resume --set data.shards="$work/features/meanings"
 "$fullclip" train small --out "$work/small" --resume --set train.init_text="$work/words/model" \
   --set data.shards="$(places "$work"/features/{named,classes,kinds,photos,drawings,stamps})" \
-  --set data.weights=0.33,0.16,0.15,0.07,0.25,0.04
+  --set data.weights=0.28,0.16,0.26,0.05,0.21,0.04 --set train.seed=1
 [ -d "$work/joined" ] || "$python" "$here/join.py" "$work/trunk" "$work/small/model-average" --out "$work/joined"
 "$python" "$here/finish.py" "$work/joined" --out "$root/src/fullclip/assets/small"

@@ -51,13 +51,13 @@ def test_photographs_are_what_they_are_called(encoder):
 
 
 def test_drawings_that_it_never_saw_are_found_by_their_titles(encoder):
-    """More than twice as often among the first ten as by the demo's model, which finds 21% (docs/log.md)."""
+    """2.4 times as often among the first ten as by the demo's model, which finds 21% (docs/log.md)."""
     pairs = list(read_shards([str(ASSETS / "sample/heldout")], Drops(strict=True)))
     owners = np.array([number for number, pair in enumerate(pairs) for _ in pair.texts])
     texts = encoder.encode_texts([text for pair in pairs for text in pair.texts], truncate=True)
     similarities = texts @ encoder.encode_images([pair.image for pair in pairs]).T
     own = similarities[np.arange(len(owners)), owners]
-    assert ((similarities > own[:, None]).sum(axis=1) < 10).mean() >= 2 * 0.21
+    assert ((similarities > own[:, None]).sum(axis=1) < 10).mean() >= 2.4 * 0.21
 
 
 def test_words_that_no_training_text_has_lie_near_what_they_mean(encoder):
