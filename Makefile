@@ -45,6 +45,7 @@ bench: setup
 	$(BIN)/python bench/loader.py
 	$(BIN)/python bench/loss.py
 	$(BIN)/python bench/step.py
+	$(BIN)/python bench/texts.py
 	$(BIN)/python bench/probe.py
 	$(BIN)/python bench/overlap.py
 

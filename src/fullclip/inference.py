@@ -19,6 +19,7 @@ from fullclip.models.checkpoint import Checkpoint, Provenance
 from fullclip.models.clip import Clip, cast_matrices
 from fullclip.models.config import Activation
 from fullclip.models.hub import locate
+from fullclip.models.text import rows_of_like_length, trim_padding
 from fullclip.models.weights import CONFIG_NAME, TOKENIZER_NAME, read_checkpoint, to_module
 from fullclip.preprocess.image import ImageError, PreprocessConfig, decode_image, eval_transform, from_array
 from fullclip.preprocess.tokenizer import Tokenizer
@@ -98,15 +99,28 @@ class Encoder:
             return _stack([self._unit(self.model.project_image(part.to(self.device))) for part in parts], self.embed)
 
     def encode_texts(self, texts: Sequence[str], *, truncate: bool = False) -> np.ndarray:
-        """float32 [n, embed], each row of length 1. ValueError for a text longer than the context, unless `truncate`."""
+        """float32 [n, embed], each row of length 1. ValueError for a text longer than the context, unless `truncate`.
+
+        Each different text is encoded once, beside others of like length, and no further than the longest of them ends: under
+        the causal mask what comes behind a text's end changes nothing.
+        """
         if isinstance(texts, str):
             raise ValueError(f"encode_texts takes a list of texts: [{texts[:40]!r}]")
         if self.tokenizer is None:
             raise ValueError("this model's vocabulary is not CLIP's and its folder has no tokenizer.json: images only")
-        tokens = self.tokenizer.encode(list(texts), truncate=truncate).ids
+        texts = list(texts)
+        tokens, end_id = self.tokenizer.encode(texts, truncate=truncate).ids, self.model.text.end_id
+        if not texts:
+            return _stack([], self.embed)
+        first_of = {text: number for number, text in reversed([*enumerate(texts)])}
+        firsts = torch.tensor([*first_of.values()])
+        places = {text: place for place, text in enumerate(first_of)}
+        parts = rows_of_like_length(tokens[firsts], end_id, at_most=self.batch_size)
         with torch.inference_mode():
-            rows = [self._unit(self.model.encode_text(part.to(self.device))) for part in tokens.split(self.batch_size)]
-        return _stack(rows, self.embed)
+            cut = (trim_padding(tokens[firsts[rows]], end_id) for rows in parts)
+            embeddings = torch.cat([self._unit(self.model.encode_text(part.to(self.device))) for part in cut])
+        row_of = torch.cat(parts).argsort()
+        return embeddings[row_of[[places[text] for text in texts]]].numpy()
 
     def _rows(
         self, images: Sequence[ImageLike], forward: Callable[[Tensor], Tensor], *, stop_at_first: bool = False

@@ -91,6 +91,33 @@ def test_equal_texts_are_equal():
     assert np.abs(found[0] - found[1]).max() > 1e-3
 
 
+def test_a_text_s_embedding_does_not_depend_on_the_others():
+    """Of many lengths, some said again: each as if it had been encoded alone, with all of its padding, in float64."""
+    exact = Encoder(made().double().eval(), preprocess=PreprocessConfig(size=32), tokenizer=Tokenizer.clip(context_length=32))
+    texts = [" ".join(["word", "dog", "a"] * (n % 9))[: 3 * n] for n in range(90)] + TEXTS
+    tokens = exact.tokenizer.encode(texts).ids
+    with torch.inference_mode():
+        alone = torch.cat([exact.model.text._summaries(row[None]) for row in tokens])
+        expected = torch.nn.functional.normalize(alone.float(), dim=-1)
+    found = exact.encode_texts(texts)
+    assert found.dtype == np.float32
+    np.testing.assert_allclose(found, expected.numpy(), rtol=0, atol=2e-7)
+
+
+def test_short_texts_are_not_computed_as_long_ones_nor_twice(monkeypatch):
+    """Each batch is cut behind its longest text, whatever the device; a text that is said again is not in any."""
+    shapes = []
+    original = SMALL.model.encode_text
+    monkeypatch.setattr(SMALL.model, "encode_text", lambda tokens: shapes.append(tuple(tokens.shape)) or original(tokens))
+    SMALL.encode_texts(["a dog on a red bus", "cat", "dog", "a cat", "cat", "a dog", "dog", "a dog on a red bus"])
+    assert shapes == [(3, 4), (2, 8)]  # "cat", "dog" and one of two words; the other and six words, with start and end
+
+
+def test_a_text_that_is_too_long_is_named_by_its_own_place():
+    with pytest.raises(ValueError, match=r"text 3 has 402 tokens"):
+        SMALL.encode_texts(["dog", "dog", "dog", "dog " * 400])
+
+
 def test_nothing_in_nothing_out():
     assert SMALL.encode_images([]).shape == (0, 32)
     assert SMALL.encode_texts([]).shape == (0, 32)

@@ -79,9 +79,13 @@ def end_positions(tokens: Int[Tensor, "batch context"], end_id: int) -> Int[Tens
     return torch.where(is_end, positions, tokens.shape[1]).amin(dim=1)
 
 
-def rows_of_like_length(tokens: Int[Tensor, "batch context"], end_id: int) -> tuple[Int[Tensor, " part"], ...]:
-    """The numbers of all rows, the shortest first, in the parts that are computed apart on a CPU. ValueError as above."""
-    return end_positions(tokens, end_id).argsort(stable=True).split(_TOGETHER)
+def rows_of_like_length(
+    tokens: Int[Tensor, "batch context"], end_id: int, *, at_most: int = _TOGETHER
+) -> tuple[Int[Tensor, " part"], ...]:
+    """The numbers of all rows, the shortest first, in parts of `at_most`; by default those that the tower computes apart on a
+    CPU. ValueError as above.
+    """
+    return end_positions(tokens, end_id).argsort(stable=True).split(at_most)
 
 
 def trim_padding(
