@@ -1,4 +1,5 @@
-"""Seconds to an answer of the command line itself: `fullclip --help`, and `python -c pass` beside it, in one run.
+"""Seconds to an answer of cold processes, in one run: `fullclip --help` beside `python -c pass`; `fullclip classify` with the
+bundled model beside a script on transformers, whose model has as many weights and is random.
 
 make bench, or: python bench/start.py
 """
@@ -6,9 +7,39 @@ make bench, or: python bench/start.py
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
+from importlib.resources import files
+from pathlib import Path
+
+import torch
+
+import fullclip
+from fullclip.models.checkpoint import Checkpoint
+from fullclip.models.clip import Clip, build, initialize
+from fullclip.models.config import ClipConfig, TextConfig, VitConfig
+from fullclip.models.writing import write_checkpoint
+from fullclip.preprocess.image import PreprocessConfig
+from fullclip.preprocess.tokenizer import Tokenizer
 
 ROUNDS = 10
+PICTURE = str(files("fullclip").joinpath("assets/photographs/cat.jpg"))
+LABELS = ("cat", "dog", "car")
+PEER = f"""
+from PIL import Image
+from transformers import CLIPModel, CLIPProcessor
+import sys, torch
+model, processor = CLIPModel.from_pretrained(sys.argv[1]).eval(), CLIPProcessor.from_pretrained(sys.argv[1])
+texts = [f"a photo of a {{label}}." for label in {LABELS!r}]
+given = processor(text=texts, images=Image.open({PICTURE!r}), return_tensors="pt", padding=True)
+with torch.no_grad():
+    print(model(**given).logits_per_image.softmax(dim=1))
+"""
+OF_THE_PEER = ClipConfig(
+    embed=256,
+    vision=VitConfig(image_size=160, patch_size=16, width=192, layers=11, heads=3, mlp_width=768),
+    text=TextConfig(width=112, layers=3, heads=2, mlp_width=448),
+)
 
 
 def seconds(*command: str) -> float:
@@ -17,10 +48,31 @@ def seconds(*command: str) -> float:
     return time.perf_counter() - start
 
 
+def median(*command: str) -> float:
+    return statistics.median(seconds(*command) for _ in range(ROUNDS))
+
+
+def num_weights(model: Clip) -> str:
+    return f"{sum(weight.numel() for weight in model.parameters()) / 1e6:.1f} million weights"
+
+
 def main() -> None:
-    bare = statistics.median(seconds(sys.executable, "-c", "pass") for _ in range(ROUNDS))
-    answer = statistics.median(seconds(sys.executable, "-m", "fullclip", "--help") for _ in range(ROUNDS))
+    bare = median(sys.executable, "-c", "pass")
+    answer = median(sys.executable, "-m", "fullclip", "--help")
     print(f"fullclip --help {answer:.3f} s   python -c pass {bare:.3f} s   ratio {answer / bare:.1f}   (bar: 0.3 s)")
+    peer = build(OF_THE_PEER).eval()
+    initialize(peer, torch.Generator().manual_seed(0))
+    with tempfile.TemporaryDirectory() as folder:
+        where = str(Path(folder) / "peer")
+        checkpoint = Checkpoint(config=OF_THE_PEER, state=peer.state_dict(), preprocess=PreprocessConfig(size=160))
+        write_checkpoint(checkpoint, where, tokenizer=Tokenizer.clip(), form="hf")
+        ours, theirs = list[float](), list[float]()
+        for _ in range(ROUNDS):
+            ours.append(seconds(sys.executable, "-m", "fullclip", "classify", PICTURE, "--labels", ",".join(LABELS)))
+            theirs.append(seconds(sys.executable, "-c", PEER, where))
+    first, other = statistics.median(ours), statistics.median(theirs)
+    print(f"fullclip classify {first:.2f} s ({num_weights(fullclip.load('small').model)})   ", end="")
+    print(f"transformers {other:.2f} s ({num_weights(peer)})   ratio {other / first:.1f}   (bars: 3 s, 2)")
 
 
 if __name__ == "__main__":

@@ -1,6 +1,8 @@
 """The model that ships with the package: small enough, whole, and good on pictures that it never saw."""
 
 import re
+import subprocess
+import sys
 from importlib.resources import files
 from pathlib import Path
 
@@ -58,6 +60,15 @@ def test_drawings_that_it_never_saw_are_found_by_their_titles(encoder):
     similarities = texts @ encoder.encode_images([pair.image for pair in pairs]).T
     own = similarities[np.arange(len(owners)), owners]
     assert ((similarities > own[:, None]).sum(axis=1) < 10).mean() >= 2.4 * 0.21
+
+
+def test_the_first_answer_imports_no_compiler():
+    """Which would take a second of the two that a cold process needs."""
+    code = (
+        "import sys, fullclip; e = fullclip.load('small'); e.encode_texts(['cat', 'a dog']);"
+        f" e.encode_images([{str(ASSETS / 'photographs/cat.jpg')!r}]); sys.exit('torch._dynamo' in sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=120)
 
 
 def test_words_that_no_training_text_has_lie_near_what_they_mean(encoder):

@@ -20,7 +20,8 @@ class TextTransformer(nn.Module):
     def __init__(self, transformer: Transformer, *, config: TextConfig, embed: int) -> None:
         super().__init__()
         self.context_length, self.end_id = config.context_length, config.end_id
-        self.token_embedding = nn.Embedding(config.vocab_size, config.width)
+        table = torch.empty(config.vocab_size, config.width)  # set later: the default draw, on no device, would import a compiler
+        self.token_embedding = nn.Embedding.from_pretrained(table, freeze=False)
         self.positional_embedding = nn.Parameter(torch.empty(config.context_length, config.width))
         self.transformer = transformer
         self.ln_final = LayerNorm(config.width)
