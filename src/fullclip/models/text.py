@@ -20,7 +20,7 @@ class TextTransformer(nn.Module):
     def __init__(self, transformer: Transformer, *, config: TextConfig, embed: int) -> None:
         super().__init__()
         self.context_length, self.end_id = config.context_length, config.end_id
-        table = torch.empty(config.vocab_size, config.width)  # set later: the default draw, on no device, would import a compiler
+        table = torch.empty(config.vocab_size, config.width)  # as all weights, set later; a draw on "meta" imports a compiler
         self.token_embedding = nn.Embedding.from_pretrained(table, freeze=False)
         self.positional_embedding = nn.Parameter(torch.empty(config.context_length, config.width))
         self.transformer = transformer
