@@ -12,15 +12,10 @@ import time
 from importlib.resources import files
 from pathlib import Path
 
-import torch
-
 import fullclip
-from fullclip.models.checkpoint import Checkpoint
-from fullclip.models.clip import Clip, build, initialize
+from fullclip.models.clip import Clip
 from fullclip.models.config import ClipConfig, TextConfig, VitConfig
-from fullclip.models.writing import write_checkpoint
-from fullclip.preprocess.image import PreprocessConfig
-from fullclip.preprocess.tokenizer import Tokenizer
+from peers import in_two_hands
 
 ROUNDS = 10
 PICTURE = str(files("fullclip").joinpath("assets/photographs/cat.jpg"))
@@ -60,16 +55,13 @@ def main() -> None:
     bare = median(sys.executable, "-c", "pass")
     answer = median(sys.executable, "-m", "fullclip", "--help")
     print(f"fullclip --help {answer:.3f} s   python -c pass {bare:.3f} s   ratio {answer / bare:.1f}   (bar: 0.3 s)")
-    peer = build(OF_THE_PEER).eval()
-    initialize(peer, torch.Generator().manual_seed(0))
     with tempfile.TemporaryDirectory() as folder:
-        where = str(Path(folder) / "peer")
-        checkpoint = Checkpoint(config=OF_THE_PEER, state=peer.state_dict(), preprocess=PreprocessConfig(size=160))
-        write_checkpoint(checkpoint, where, tokenizer=Tokenizer.clip(), form="hf")
+        where = Path(folder) / "peer"
+        peer = in_two_hands(OF_THE_PEER, where)
         ours, theirs = list[float](), list[float]()
         for _ in range(ROUNDS):
             ours.append(seconds(sys.executable, "-m", "fullclip", "classify", PICTURE, "--labels", ",".join(LABELS)))
-            theirs.append(seconds(sys.executable, "-c", PEER, where))
+            theirs.append(seconds(sys.executable, "-c", PEER, str(where)))
     first, other = statistics.median(ours), statistics.median(theirs)
     print(f"fullclip classify {first:.2f} s ({num_weights(fullclip.load('small').model)})   ", end="")
     print(f"transformers {other:.2f} s ({num_weights(peer)})   ratio {other / first:.1f}   (bars: 3 s, 2)")

@@ -18,12 +18,11 @@ from transformers import CLIPModel
 
 from fullclip.evaluation.datasets import class_names, templates
 from fullclip.inference import Encoder
-from fullclip.models.checkpoint import Checkpoint
-from fullclip.models.clip import build, cast_matrices, initialize
+from fullclip.models.clip import cast_matrices
 from fullclip.models.config import PRESETS
-from fullclip.models.writing import write_checkpoint
 from fullclip.preprocess.image import PreprocessConfig
 from fullclip.preprocess.tokenizer import Tokenizer
+from peers import in_two_hands
 
 THEIR_PART, CONTEXT = 64, 77
 
@@ -36,13 +35,11 @@ def prompts(classes: int) -> list[str]:
 
 
 def both(model: str, precision: str, folder: Path) -> tuple[Encoder, CLIPModel]:
-    clip = build(PRESETS[model]).eval()
-    initialize(clip, torch.Generator().manual_seed(0))
-    preprocess, tokenizer = PreprocessConfig(size=PRESETS[model].vision.image_size), Tokenizer.clip()
-    checkpoint = Checkpoint(config=PRESETS[model], state=clip.state_dict(), preprocess=preprocess)
-    write_checkpoint(checkpoint, folder, tokenizer=None, form="hf")
+    clip = in_two_hands(PRESETS[model], folder)
     peer = CLIPModel.from_pretrained(folder, dtype=torch.float32).eval()
-    return Encoder(cast_matrices(clip, getattr(torch, precision)), preprocess=preprocess, tokenizer=tokenizer), peer
+    preprocess = PreprocessConfig(size=PRESETS[model].vision.image_size)
+    ours = cast_matrices(clip, getattr(torch, precision))
+    return Encoder(ours, preprocess=preprocess, tokenizer=Tokenizer.clip()), peer
 
 
 def their_embeddings(peer: CLIPModel, tokens: torch.Tensor) -> np.ndarray:

@@ -108,19 +108,15 @@ class Encoder:
             raise ValueError(f"encode_texts takes a list of texts: [{texts[:40]!r}]")
         if self.tokenizer is None:
             raise ValueError("this model's vocabulary is not CLIP's and its folder has no tokenizer.json: images only")
-        texts = list(texts)
-        tokens, end_id = self.tokenizer.encode(texts, truncate=truncate).ids, self.model.text.end_id
-        if not texts:
+        tokens, end_id = self.tokenizer.encode(list(texts), truncate=truncate).ids, self.model.text.end_id
+        if not len(tokens):
             return _stack([], self.embed)
-        first_of = {text: number for number, text in reversed([*enumerate(texts)])}
-        firsts = torch.tensor([*first_of.values()])
-        places = {text: place for place, text in enumerate(first_of)}
-        parts = rows_of_like_length(tokens[firsts], end_id, at_most=self.batch_size)
+        different, own = tokens.unique(dim=0, return_inverse=True)
+        parts = rows_of_like_length(different, end_id, at_most=self.batch_size)
         with torch.inference_mode():
-            cut = (trim_padding(tokens[firsts[rows]], end_id) for rows in parts)
+            cut = (trim_padding(different[rows], end_id) for rows in parts)
             embeddings = torch.cat([self._unit(self.model.encode_text(part.to(self.device))) for part in cut])
-        row_of = torch.cat(parts).argsort()
-        return embeddings[row_of[[places[text] for text in texts]]].numpy()
+        return embeddings[torch.cat(parts).argsort()[own]].numpy()
 
     def _rows(
         self, images: Sequence[ImageLike], forward: Callable[[Tensor], Tensor], *, stop_at_first: bool = False

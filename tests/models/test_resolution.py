@@ -8,18 +8,16 @@ import torch
 import peers
 from fullclip.models.checkpoint import Checkpoint, Provenance
 from fullclip.models.clip import build, initialize
-from fullclip.models.config import ClipConfig, EfficientNetConfig, ResNetConfig, TextConfig, VitConfig
+from fullclip.models.config import ClipConfig, ResNetConfig, TextConfig, VitConfig
 from fullclip.models.resolution import change_resolution
 from fullclip.models.weights import read_checkpoint, to_module
 from fullclip.models.writing import write_checkpoint
 from fullclip.preprocess.image import PreprocessConfig
+from tiny import NARROW
 
 TEXT = TextConfig(context_length=12, vocab_size=50, width=32, layers=1, heads=4, mlp_width=64, end_id=49)
 VIT = ClipConfig(embed=24, vision=VitConfig(image_size=32, patch_size=8, width=48, layers=2, heads=3, mlp_width=96), text=TEXT)
 RESNET = ClipConfig(embed=24, vision=ResNetConfig(image_size=64, blocks=(1, 1, 1, 1), width=8, heads=4), text=TEXT)
-NARROW = EfficientNetConfig(
-    image_size=32, stem=8, blocks=(1, 2), channels=(8, 12), kernels=(3, 5), strides=(1, 2), expansions=(1, 6), width=40
-)
 LITE = ClipConfig(embed=24, vision=NARROW, text=TEXT)
 kinds = pytest.mark.parametrize(("config", "unit"), [(VIT, 8), (RESNET, 32)], ids=["vit", "resnet"])
 

@@ -21,12 +21,13 @@ from safetensors.torch import load_file, save_file
 import peers
 from fullclip.models.checkpoint import Checkpoint, CheckpointError, Provenance
 from fullclip.models.clip import build, initialize
-from fullclip.models.config import ClipConfig, EfficientNetConfig, ResNetConfig, TextConfig, VitConfig
+from fullclip.models.config import ClipConfig, ResNetConfig, TextConfig, VitConfig
 from fullclip.models.keymaps import from_openai, to_openai
 from fullclip.models.weights import read_checkpoint, to_module
 from fullclip.models.writing import write_checkpoint
 from fullclip.preprocess.image import PreprocessConfig, eval_transform
 from fullclip.preprocess.tokenizer import Tokenizer
+from tiny import NARROW
 from vocabularies import write_vocabulary
 
 TEXT = TextConfig(context_length=16, vocab_size=99, width=64, layers=2, heads=1, mlp_width=256, end_id=98)
@@ -36,9 +37,6 @@ VIT = ClipConfig(
 RESNET = ClipConfig(embed=48, vision=ResNetConfig(image_size=64, blocks=(1, 2, 1, 1), width=8, heads=4), text=TEXT)
 GELU = replace(VIT, vision=replace(VIT.vision, activation="gelu"), text=replace(TEXT, activation="gelu"))
 BIASED = replace(VIT, logit_bias=-10.0)
-NARROW = EfficientNetConfig(
-    image_size=32, stem=8, blocks=(1, 2), channels=(8, 12), kernels=(3, 5), strides=(1, 2), expansions=(1, 6), width=40
-)
 LITE = ClipConfig(embed=48, vision=NARROW, text=replace(TEXT, activation="gelu"))
 
 

@@ -15,16 +15,14 @@ import fullclip
 import peers
 from fullclip.models.checkpoint import Checkpoint
 from fullclip.models.clip import build, initialize
-from fullclip.models.config import PRESETS, ClipConfig, EfficientNetConfig
+from fullclip.models.config import PRESETS, ClipConfig
 from fullclip.models.writing import write_checkpoint
 from fullclip.preprocess.features import unpack_features
 from fullclip.preprocess.image import PreprocessConfig, decode_image, eval_transform
 from fullclip.preprocess.tokenizer import Tokenizer
 from pairs import encoded, make_pairs, make_shards, read_all
+from tiny import NARROW
 
-NARROW = EfficientNetConfig(
-    image_size=32, stem=8, blocks=(1, 2), channels=(8, 12), kernels=(3, 5), strides=(1, 2), expansions=(1, 6), width=40
-)
 CONFIG = ClipConfig(embed=24, vision=NARROW, text=PRESETS["tiny"].text)
 
 

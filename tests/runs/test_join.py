@@ -11,16 +11,14 @@ import fullclip
 import peers
 from fullclip.models.checkpoint import Checkpoint, Provenance
 from fullclip.models.clip import build, initialize
-from fullclip.models.config import PRESETS, ClipConfig, EfficientNetConfig, FeaturesConfig, TextConfig, VisionConfig
+from fullclip.models.config import PRESETS, ClipConfig, FeaturesConfig, TextConfig, VisionConfig
 from fullclip.models.weights import to_module
 from fullclip.models.writing import write_checkpoint
 from fullclip.preprocess.image import PreprocessConfig
 from fullclip.preprocess.tokenizer import Tokenizer
+from tiny import NARROW
 from vocabularies import write_vocabulary
 
-NARROW = EfficientNetConfig(
-    image_size=32, stem=8, blocks=(1, 2), channels=(8, 12), kernels=(3, 5), strides=(1, 2), expansions=(1, 6), width=40
-)
 PIECES = 512 + 30 + 2
 TEXT = TextConfig(context_length=12, vocab_size=PIECES, width=32, layers=1, heads=4, mlp_width=64, end_id=PIECES - 1)
 OTHER_TEXT = replace(TEXT, width=16, vocab_size=99, end_id=98)

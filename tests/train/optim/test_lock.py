@@ -6,15 +6,13 @@ import pytest
 import torch
 
 from fullclip.models.clip import Clip, build, initialize
-from fullclip.models.config import PRESETS, ClipConfig, EfficientNetConfig, ResNetConfig
+from fullclip.models.config import PRESETS, ClipConfig, ResNetConfig
 from fullclip.train.optim.lock import lock, train_mode
+from tiny import NARROW
 
 TINY = PRESETS["tiny"]
 RESNET = ClipConfig(embed=24, vision=ResNetConfig(image_size=64, blocks=(1, 2, 1, 1), width=8, heads=4), text=TINY.text)
-LITE = EfficientNetConfig(
-    image_size=32, stem=8, blocks=(1, 2), channels=(8, 12), kernels=(3, 5), strides=(1, 2), expansions=(1, 3), width=16
-)
-EFFICIENTNET = ClipConfig(embed=24, vision=LITE, text=TINY.text)
+EFFICIENTNET = ClipConfig(embed=24, vision=NARROW, text=TINY.text)
 DROPPING = replace(TINY, vision=replace(TINY.vision, patch_dropout=0.5))
 
 
