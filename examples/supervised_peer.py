@@ -73,7 +73,7 @@ if __name__ == "__main__":
     theirs = probe(subject(open_backbone(f"{__file__}:efficientnet_lite0", device=torch.device("cpu"))), task=digits)
     told("EfficientNet-Lite0", theirs)
     for model in sys.argv[1:]:
-        clip = subject(ClipBackbone(fullclip.load(model), name=model))
+        clip = subject(ClipBackbone(fullclip.load(model, precision="float32"), name=model))
         ours = probe(clip, task=digits)
         told(model, zero_shot(clip, task=digits))
         told(model, ours)

@@ -63,6 +63,6 @@ def assert_close(ours: Path, theirs: Path, *, tolerance: float) -> None:
 
 def evaluation_work(world: World, model: str, shards: list[str], classes: str) -> dict[str, float]:
     """What a finished model is found to know, each process looking at its share."""
-    encoder = fullclip.load(model)
+    encoder = fullclip.load(model, precision="float32")
     evaluators = ask([find_task(classes), read_pairs(shards, name="pairs")])
     return {name: value for evaluate in evaluators for name, value in evaluate(encoder, world).items()}

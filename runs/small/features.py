@@ -38,7 +38,7 @@ BATCH = 64
 @lru_cache(maxsize=1)
 def encoder_of(model: str) -> Encoder:
     torch.set_num_threads(1)  # each process has one
-    return load(model, device="cpu")
+    return load(model, precision="float32", device="cpu")
 
 
 def views_of(picture: Image.Image, encoder: Encoder, *, views: int, random: np.random.Generator) -> list[torch.Tensor]:

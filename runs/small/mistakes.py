@@ -29,7 +29,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     given = parser.parse_args()
     pairs = list(read_shards([str(files("fullclip").joinpath("assets/sample/heldout"))], Drops(strict=True)))
-    encoder = fullclip.load(given.model)
+    encoder = fullclip.load(given.model, precision="float32")
     titles = [pair.texts[0] for pair in pairs]
     similarities = encoder.encode_images([pair.image for pair in pairs]) @ encoder.encode_texts(titles, truncate=True).T
     ranks = (similarities > np.diag(similarities)[:, None]).sum(axis=1)

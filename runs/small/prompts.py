@@ -149,7 +149,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         tasks = [find_task(name, root=given.data) for name in given.task]
         if given.limit is not None:
             tasks = [limited(task, given.limit) for task in tasks]
-        backbone = ClipBackbone(fullclip.load(given.model), name=given.model)
+        backbone = ClipBackbone(fullclip.load(given.model, precision="float32"), name=given.model)
         subject = Subject(backbone=backbone, cache=cache_folder() / "features", world=World.single())
         print(write([ask(subject, task) for task in tasks], given.out, model=given.model), end="")
     except (ValueError, OSError) as error:

@@ -207,7 +207,7 @@ def test_load(tmp_path, files):
     provenance = Provenance(source="a test", licence="MIT")
     written(tmp_path / "m", tokenizer=Tokenizer.clip(context_length=32), provenance=provenance)
     for name in (tmp_path / "m", str(tmp_path / "m")):
-        loaded = fullclip.load(name, device="cpu")
+        loaded = fullclip.load(name, "float32", "cpu")
         assert np.allclose(loaded.encode_images(files), SMALL.encode_images(files), atol=1e-6)
         assert np.allclose(loaded.encode_texts(TEXTS), SMALL.encode_texts(TEXTS), atol=1e-6)
         assert loaded.provenance == provenance

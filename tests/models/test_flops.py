@@ -42,7 +42,7 @@ def counted(config: ClipConfig, *, tokens: int, training: bool) -> tuple[int, in
     texts[:, -1] = TEXT.end_id
     found = []
     for encode, given in ((model.encode_image, images), (model.encode_text, texts)):
-        with FlopCounterMode(display=False) as counter, torch.no_grad(), sdpa_kernel(SDPBackend.MATH):
+        with FlopCounterMode(display=False) as counter, sdpa_kernel(SDPBackend.MATH):
             encode(given)
         found.append(counter.get_total_flops() // 2)
     return found[0], found[1]

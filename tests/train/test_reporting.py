@@ -33,7 +33,7 @@ def test_short_texts_count_as_what_they_are_computed_as(tmp_path):
         report.write(Progress(step=1, seconds=1.0), outcome, batch, rate=0.1, left_out=0)
         report.write(Progress(step=2, seconds=3.0), outcome, batch, rate=0.1, left_out=0)
     model = build(run.model)
-    with FlopCounterMode(display=False) as counter, torch.no_grad(), sdpa_kernel(SDPBackend.MATH):
+    with FlopCounterMode(display=False) as counter, sdpa_kernel(SDPBackend.MATH):
         model.encode_image(images)
         model.encode_text(tokens)
     last = json.loads((tmp_path / "metrics.jsonl").read_text().splitlines()[-1])

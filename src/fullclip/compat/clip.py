@@ -90,7 +90,7 @@ def load(
     precision = "float16" if device.type == "cuda" else "float32"
     path, _ = locate(_NAMES.get(name, name), archives=Path(download_root) if download_root else None)
     encoder = load_encoder(path, precision=precision, device=str(device))
-    return CLIP(encoder.model, input_resolution=encoder.preprocess.size).eval(), encoder.transform
+    return CLIP(encoder.clip, input_resolution=encoder.preprocess.size).eval(), encoder.transform
 
 
 def tokenize(texts: str | list[str], context_length: int = 77, truncate: bool = False) -> Int[Tensor, "batch context_length"]:

@@ -45,6 +45,16 @@ class Clip(nn.Module):
         return self.visual(images) if isinstance(self.visual, ModifiedResNet) else self.visual.before_projection(images)
 
     @property
+    def embed(self) -> int:
+        """The width of the shared space."""
+        return self.text.text_projection.shape[1]
+
+    @property
+    def end_id(self) -> int:
+        """The token that ends a text."""
+        return self.text.end_id
+
+    @property
     def image_width(self) -> int:
         """The width of `image_features`."""
         visual = self.visual
@@ -169,13 +179,20 @@ def cast_matrices(model: Clip, dtype: torch.dtype) -> Clip:
     """Convolutions, linear layers, attention and projections to `dtype`, in place; norms, embeddings and the scale stay
     float32: openai/CLIP's `convert_weights`.
     """
-    for module in model.modules():
+    cast_tower(model.visual, dtype)
+    cast_tower(model.text, dtype)
+    return model
+
+
+def cast_tower(tower: ImageTower | TextTransformer, dtype: torch.dtype) -> None:
+    """The same for one of the two."""
+    for module in tower.modules():
         if isinstance(module, (nn.Conv2d, nn.Linear)):
             module.to(dtype)
         elif isinstance(module, Attention):
             module.in_proj_weight.data = module.in_proj_weight.data.to(dtype)
             module.in_proj_bias.data = module.in_proj_bias.data.to(dtype)
-    model.text.text_projection.data = model.text.text_projection.data.to(dtype)
-    if not isinstance(model.visual, ModifiedResNet):
-        model.visual.proj.data = model.visual.proj.data.to(dtype)
-    return model
+    if isinstance(tower, TextTransformer):
+        tower.text_projection.data = tower.text_projection.data.to(dtype)
+    elif not isinstance(tower, ModifiedResNet):
+        tower.proj.data = tower.proj.data.to(dtype)

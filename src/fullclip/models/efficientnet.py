@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from fullclip.models.config import EfficientNetConfig
+from fullclip.models.folding import normalized
 from fullclip.models.layers import LayerNorm
 from fullclip.models.statistics import moved_once
 
@@ -37,19 +38,6 @@ class SamePadding(nn.Conv2d):
             x = F.pad(x, (across // 2, across - across // 2, down // 2, down - down // 2))
             return F.conv2d(x, weight, bias, stride=stride, groups=self.groups)
         return F.conv2d(x, weight, bias, stride=stride, padding=(down // 2, across // 2), groups=self.groups)
-
-
-def normalized(x: Tensor, convolution: nn.Conv2d, norm: nn.BatchNorm2d) -> Tensor:
-    """The norm of the convolution. With running statistics, which are constants, both are one convolution with a bias: one pass
-    over the largest tensors less.
-    """
-    if norm.training or norm.running_mean is None or norm.running_var is None:
-        return norm(convolution(x))
-    scale = norm.weight * torch.rsqrt(norm.running_var + norm.eps)
-    weight = convolution.weight * scale[:, None, None, None]
-    bias = norm.bias - norm.running_mean * scale
-    dtype = convolution.weight.dtype
-    return convolution._conv_forward(x, weight.to(dtype), bias.to(dtype))
 
 
 class InvertedBottleneck(nn.Module):

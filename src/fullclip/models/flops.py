@@ -2,7 +2,7 @@
 
 Two operations for each multiply-add of matrix products, convolutions and attention, whose masked half is counted, too; what is
 done element by element (norms, activations, pooling, softmax) is not. So do PyTorch's FlopCounterMode and the usual definition
-of model FLOPs utilisation (Chowdhery et al. 2022, appendix B).
+of model FLOPs utilisation (Chowdhery et al. 2022, appendix B). Without gradients less is computed: see `Transformer.summary`.
 """
 
 from fullclip.models.config import ClipConfig, EfficientNetConfig, FeaturesConfig, ResNetConfig, VitConfig

@@ -58,9 +58,7 @@ class TextTransformer(nn.Module):
     def _summaries(self, tokens: Int[Tensor, "batch context"]) -> Float[Tensor, "batch embed"]:
         ends = end_positions(tokens, self.end_id)
         x = self.token_embedding(tokens).to(self.dtype) + self.positional_embedding[: tokens.shape[1]].to(self.dtype)
-        x = self.transformer(x)
-        summary = x[torch.arange(len(x), device=x.device), ends]
-        return self.ln_final(summary) @ self.text_projection
+        return self.ln_final(self.transformer.summary(x, ends)) @ self.text_projection
 
 
 def end_positions(tokens: Int[Tensor, "batch context"], end_id: int) -> Int[Tensor, " batch"]:

@@ -38,13 +38,14 @@ def load_teacher(run: Run, *, world: World, device: torch.device) -> Teacher | N
     name = run.loss.teacher
     if not name:
         return None
-    encoder = load(name, device=str(device))
+    encoder = load(name, precision="float32", device=str(device))
     theirs, ours = encoder.preprocess, run.preprocess
     if (theirs.mean, theirs.std) != (ours.mean, ours.std):
         raise ValueError(
             f"loss.teacher {name} wants images of mean {theirs.mean}, std {theirs.std}: set preprocess.mean and .std"
         )
-    text = encoder.model.text
+    model = encoder.clip
+    text = model.text
     if text.token_embedding.num_embeddings != run.model.text.vocab_size or text.end_id != run.model.text.end_id:
         raise ValueError(f"loss.teacher {name} has another vocabulary than the model: take one with the same tokenizer")
     if text.context_length < run.model.text.context_length:
@@ -52,6 +53,6 @@ def load_teacher(run: Run, *, world: World, device: torch.device) -> Teacher | N
             f"loss.teacher {name} reads {text.context_length} tokens: set model.text.context_length={text.context_length}"
         )
     if run.train.precision == "float64":
-        encoder.model.double()
+        model.double()
     part_size = run.train.micro_batch or run.train.batch_size // world.size
-    return Teacher(encoder.model.requires_grad_(False), weight=run.loss.teacher_weight, world=world, part_size=part_size)
+    return Teacher(model.requires_grad_(False), weight=run.loss.teacher_weight, world=world, part_size=part_size)

@@ -17,7 +17,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from fullclip.core.config import to_dict
-from fullclip.inference import Encoder, ImageLike, readable_rows
+from fullclip.inference import Encoder, Exported, ImageLike, readable_rows
 from fullclip.preprocess.image import ImageError, PreprocessConfig, eval_transform
 
 
@@ -51,12 +51,15 @@ class ClipBackbone(Backbone):
 
     @cached_property
     def fingerprint(self) -> str:
-        return fingerprint(self.encoder.model, self.encoder.preprocess)
+        model, preprocess = self.encoder.model, self.encoder.preprocess
+        return model.fingerprint if isinstance(model, Exported) else fingerprint(model, preprocess)
 
     @cached_property
     def facts(self) -> Mapping[str, Any]:
         size = self.encoder.preprocess.size
         provenance = {name: value for name, value in to_dict(self.encoder.provenance).items() if value}
+        if isinstance(self.encoder.model, Exported):
+            return {"image_size": size, **provenance}
         image = torch.zeros(1, 3, size, size, device=self.encoder.device)
         return {"image_size": size, "gflops": _gflops(self.encoder.model.image_features, image), **provenance}
 
@@ -119,8 +122,9 @@ class FunctionBackbone(Backbone):
 
 def _gflops(forward: Callable[[Tensor], Tensor], image: Tensor) -> float:
     """Billions of operations, two to a multiplication with its addition, of matrix products and convolutions."""
-    # attention as plain products: the counter knows no fused attention of CPUs
-    with FlopCounterMode(display=False) as counter, sdpa_kernel(SDPBackend.MATH), torch.inference_mode():
+    # attention as plain products: the counter knows no fused attention of CPUs; as if to be trained: a Transformer's last block
+    # otherwise computes less than the model is said to have
+    with FlopCounterMode(display=False) as counter, sdpa_kernel(SDPBackend.MATH), torch.enable_grad():
         forward(image)
     return float(counter.get_total_flops()) / 1e9
 

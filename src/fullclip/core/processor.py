@@ -1,0 +1,51 @@
+"""What the processor can do in hardware, and how its memory is best kept. Knows nothing of models."""
+
+import ctypes
+import sys
+from functools import lru_cache
+from pathlib import Path
+
+_CPUINFO = Path("/proc/cpuinfo")
+_HALVES = {
+    "bfloat16": frozenset({"avx512_bf16", "amx_bf16", "bf16", "svebf16"}),
+    "float16": frozenset({"avx512_fp16", "amx_fp16", "asimdhp"}),
+}
+# mallopt's names for its parameters (malloc.h), and the largest values they take
+_TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
+_NEVER = 2**31 - 1
+_MOST_MAPPED = 1 << 30
+
+
+@lru_cache(maxsize=1)
+def flags() -> frozenset[str]:
+    """The names of what the processor can do, as Linux tells them; none where it is another system."""
+    if not _CPUINFO.is_file():
+        return frozenset()
+    for line in _CPUINFO.read_text(encoding="utf-8", errors="replace").splitlines():
+        name, _, value = line.partition(":")
+        if name.strip() in ("flags", "Features"):
+            return frozenset(value.split())
+    return frozenset()
+
+
+def multiplies(precision: str) -> bool:
+    """Whether the processor multiplies numbers of this precision in hardware: float32, bfloat16 or float16."""
+    return precision == "float32" or bool(_HALVES[precision] & flags())
+
+
+def needed_for(precision: str) -> str:
+    """The names of what would do it, for a message."""
+    return ", ".join(sorted(_HALVES[precision]))
+
+
+def keep_freed_memory() -> None:
+    """Ask glibc, for this process, to use freed memory again in place of giving it back to the system and asking anew: a tower
+    frees tensors of megabytes many times a second, and pages that come anew are filled with zeros each time. What a process
+    needs at most does not change. Elsewhere nothing happens.
+    """
+    if sys.platform != "linux":
+        return
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)  # not in every libc
+    if mallopt is not None:
+        mallopt(_MMAP_THRESHOLD, _MOST_MAPPED)
+        mallopt(_TRIM_THRESHOLD, _NEVER)
