@@ -127,7 +127,7 @@ class Block(nn.Module):
 
 def at(x: Float[Tensor, "batch tokens dim"], places: Int[Tensor, " batch"]) -> Float[Tensor, "batch 1 dim"]:
     """One token of each row."""
-    return x[torch.arange(len(x), device=x.device), places][:, None]
+    return x[torch.arange(x.shape[0], device=x.device), places][:, None]
 
 
 class Transformer(nn.Module):

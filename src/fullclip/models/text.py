@@ -56,7 +56,10 @@ class TextTransformer(nn.Module):
         return summaries[torch.cat(parts).argsort()]
 
     def _summaries(self, tokens: Int[Tensor, "batch context"]) -> Float[Tensor, "batch embed"]:
-        ends = end_positions(tokens, self.end_id)
+        return self.summaries_at(tokens, end_positions(tokens, self.end_id))
+
+    def summaries_at(self, tokens: Int[Tensor, "batch context"], ends: Int[Tensor, " batch"]) -> Float[Tensor, "batch embed"]:
+        """The features of rows whose ends are known (`end_positions`), all of their tokens computed."""
         x = self.token_embedding(tokens).to(self.dtype) + self.positional_embedding[: tokens.shape[1]].to(self.dtype)
         return self.ln_final(self.transformer.summary(x, ends)) @ self.text_projection
 
@@ -66,16 +69,20 @@ def end_positions(tokens: Int[Tensor, "batch context"], end_id: int) -> Int[Tens
 
     Not argmax over ids: PyTorch does not promise the first of equal maxima, and padding may be the same id.
     """
-    is_end = tokens == end_id
-    has_end = is_end.any(dim=1)
+    has_end = (tokens == end_id).any(dim=1)
     if tokens.device.type == "cpu":
         if not bool(has_end.all()):
             row = int((~has_end).int().argmax())
             raise ValueError(f"text {row} has no end-of-text token ({end_id}); make tokens with the model's tokenizer")
     else:
         torch._assert_async(has_end.all())
+    return first_ends(tokens, end_id)
+
+
+def first_ends(tokens: Int[Tensor, "batch context"], end_id: int) -> Int[Tensor, " batch"]:
+    """The same where every row is known to have one."""
     positions = torch.arange(tokens.shape[1], device=tokens.device)
-    return torch.where(is_end, positions, tokens.shape[1]).amin(dim=1)
+    return torch.where(tokens == end_id, positions, tokens.shape[1]).amin(dim=1)
 
 
 def rows_of_like_length(

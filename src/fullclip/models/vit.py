@@ -54,7 +54,7 @@ class VisionTransformer(nn.Module):
         x = self.with_positions(*self.embedded_patches(images))
         if self.training and self.patch_dropout:
             x = drop_patches(x, self.patch_dropout)
-        first = torch.zeros(len(x), dtype=torch.int64, device=x.device)
+        first = torch.zeros(x.shape[0], dtype=torch.int64, device=x.device)
         return self.ln_post(self.transformer.summary(self.ln_pre(x), first))
 
     def embedded_patches(
@@ -78,7 +78,7 @@ class VisionTransformer(nn.Module):
         self, patches: Float[Tensor, "batch patches dim"], grid: tuple[int, int]
     ) -> Float[Tensor, "batch tokens dim"]:
         """The class token and the patches after it, each with its position added: what the blocks are given."""
-        first = self.class_embedding.to(patches.dtype).expand(len(patches), 1, -1)
+        first = self.class_embedding.to(patches.dtype).expand(patches.shape[0], 1, -1)
         positions = positions_for(self.positional_embedding, grid, self.learned_grid).to(patches.dtype)
         return torch.cat([first, patches], dim=1) + positions
 
