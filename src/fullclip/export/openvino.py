@@ -2,16 +2,14 @@
 
 from pathlib import Path
 
-from fullclip.core.extras import require
 from fullclip.export.onnx import quietly
-from fullclip.inference.exported import IMAGE, PROJECTION, TEXT
+from fullclip.inference.exported import IMAGE, PROJECTION, TEXT, openvino
 
 
 def to_openvino(onnx: Path, folder: Path) -> None:
     """Write what lies in `onnx` in OpenVINO's form into `folder`."""
-    openvino = require("openvino", extra="export")
+    runtime = openvino()
     for name in (IMAGE, PROJECTION, TEXT):
         with quietly():
-            openvino.save_model(
-                openvino.convert_model(str(onnx / f"{name}.onnx")), folder / f"{name}.xml", compress_to_fp16=False
-            )
+            model = runtime.Core().read_model(onnx / f"{name}.onnx")
+            runtime.save_model(model, folder / f"{name}.xml", compress_to_fp16=False)

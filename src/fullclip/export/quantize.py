@@ -4,13 +4,14 @@ Convolutions, embeddings, and each tower's first block and last product stay in 
 (docs/design/0012-export.md).
 """
 
-import io
-from contextlib import redirect_stdout
 from pathlib import Path
+from typing import Any
+
+import numpy as np
 
 from fullclip.core.extras import require
 from fullclip.export.onnx import quietly
-from fullclip.inference.exported import IMAGE, TEXT, Format
+from fullclip.inference.exported import IMAGE, TEXT, Format, openvino
 
 _TOWERS = (IMAGE, TEXT)  # the projection alone is small, and much depends on it
 _PRODUCTS = ("MatMul", "Gemm")
@@ -20,7 +21,7 @@ _OF_A_BLOCK = 4  # queries, keys and values; what attention gives; the MLP's two
 def quantize(folder: Path, form: Format) -> None:
     """Put int8 files in the place of the towers' files in `folder`."""
     for name in _TOWERS:
-        with quietly(), redirect_stdout(io.StringIO()):
+        with quietly():
             if form == "onnx":
                 _onnx(folder / f"{name}.onnx")
             else:
@@ -47,20 +48,29 @@ def _onnx(path: Path) -> None:
 
 
 def _openvino(path: Path) -> None:
-    openvino, nncf = require("openvino", extra="export"), require("nncf", extra="export")
-    model = openvino.Core().read_model(path)
-    products = [
-        node.get_friendly_name()
+    runtime = openvino()
+    model = runtime.Core().read_model(path)
+    products = {
+        node.get_friendly_name(): node
         for node in model.get_ordered_ops()
         if node.get_type_name() == "MatMul" and node.input_value(1).get_node().get_type_name() == "Constant"
-    ]
-    scope = nncf.IgnoredScope(names=_kept(products), types=["Convolution", "GroupConvolution", "Gather"], validate=False)
-    smaller = nncf.compress_weights(model, mode=nncf.CompressWeightsMode.INT8_SYM, ignored_scope=scope)
+    }
+    for name in products.keys() - set(_kept([*products])):
+        _to_int8(products[name], runtime.opset13)
     written = path.with_suffix(".int8.xml")
-    openvino.save_model(smaller, written, compress_to_fp16=False)
-    del model, smaller
+    runtime.save_model(model, written, compress_to_fp16=False)
+    del model, products
     written.replace(path)
     written.with_suffix(".bin").replace(path.with_suffix(".bin"))
+
+
+def _to_int8(product: Any, operations: Any) -> None:
+    """Put numbers of -127 to 127 in the place of its weights, times a scale for each output: OpenVINO multiplies the former."""
+    weights = product.input_value(1).get_node().data
+    scales = np.abs(weights).max(axis=1 if product.get_attributes()["transpose_b"] else 0, keepdims=True) / 127
+    scales = np.where(scales == 0, 1, scales).astype(np.float32)
+    integers = operations.convert(operations.constant(np.round(weights / scales).astype(np.int8)), "f32")
+    product.input(1).replace_source_output(operations.multiply(integers, operations.constant(scales)).output(0))
 
 
 def _kept(products: list[str]) -> list[str]:

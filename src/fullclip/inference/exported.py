@@ -8,10 +8,11 @@ model's own or CLIP's. Knows nothing of how it was written.
 import hashlib
 import json
 import math
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -30,6 +31,7 @@ IMAGE, PROJECTION, TEXT = "image", "projection", "text"
 Format = Literal["onnx", "openvino"]
 SUFFIXES: dict[str, str] = {"onnx": ".onnx", "openvino": ".xml"}
 
+_TELEMETRY = "openvino_telemetry"
 Run = Callable[[np.ndarray], list[np.ndarray]]
 
 
@@ -127,6 +129,17 @@ def open_towers(folder: Path, told: ExportFile, precision: str | None) -> Export
     return Exported(told, lambda tower: _openvino(folder / f"{tower}.xml", "bf16" if tower in halves else "f32"))
 
 
+def openvino() -> Any:
+    """OpenVINO's package, without the one through which it tells its makers, over the network, of each import."""
+    silenced = {_TELEMETRY: None} if _TELEMETRY not in sys.modules else {}
+    sys.modules.update(silenced)  # as if it were not installed
+    try:
+        return require("openvino", extra="export")
+    finally:
+        for name in silenced:
+            del sys.modules[name]
+
+
 def _onnx(path: Path) -> Run:
     onnxruntime = require("onnxruntime", extra="export")
     options = onnxruntime.SessionOptions()
@@ -137,7 +150,6 @@ def _onnx(path: Path) -> Run:
 
 
 def _openvino(path: Path, precision: str) -> Run:
-    openvino = require("openvino", extra="export")
     settings: Mapping[str, str] = {"INFERENCE_PRECISION_HINT": precision, "PERFORMANCE_HINT": "LATENCY"}
-    model = openvino.Core().compile_model(str(path), "CPU", settings)
+    model = openvino().Core().compile_model(str(path), "CPU", settings)
     return lambda given: [np.array(found) for found in model(given).values()]

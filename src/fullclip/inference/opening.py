@@ -40,6 +40,7 @@ def load(
     """
     path, provenance = locate(str(name_or_path))
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+    _check_device(device)
     if precision is not None:
         check(precision, torch.device(device))
     if device == "cpu":
@@ -54,6 +55,14 @@ def load(
         batch_size=batch_size,
         decoding=decoding,
     )
+
+
+def _check_device(device: str) -> None:
+    try:
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        said = (str(error).splitlines() or [""])[0]
+        raise ValueError(f"device {device!r}: not to be had here ({said}); leave it out, or give cpu") from None
 
 
 @dataclass(frozen=True, kw_only=True)

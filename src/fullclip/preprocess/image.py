@@ -22,7 +22,7 @@ OPENAI_STD = (0.26862954, 0.26130258, 0.27577711)
 
 IMAGE_EXTENSIONS = ("jpg", "jpeg", "png", "webp", "gif", "bmp", "tif", "tiff")
 MAX_PIXELS = 178_956_970  # Pillow's own limit for an error: a third of a gigabyte as RGB
-REDUCED_TOLERANCE = 1.0
+REDUCED_TOLERANCE = 3.0
 # Past this, resizing the whole of a thin strip to crop its middle would take gigabytes.
 _MAX_RESIZED_PIXELS = 1 << 26
 
