@@ -39,13 +39,11 @@ docs: setup
 	$(BIN)/python docs/make_cli_page.py
 
 bench: setup
+	$(BIN)/fullclip bench
 	$(BIN)/python bench/tokenizer.py
-	$(BIN)/python bench/images.py
-	$(BIN)/python bench/start.py
 	$(BIN)/python bench/loader.py
 	$(BIN)/python bench/loss.py
 	$(BIN)/python bench/step.py
-	$(BIN)/python bench/texts.py
 	$(BIN)/python bench/probe.py
 	$(BIN)/python bench/overlap.py
 

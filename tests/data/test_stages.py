@@ -6,7 +6,7 @@ from itertools import count, islice
 import pytest
 from hypothesis import given, strategies as st
 
-from fullclip.data.stages import batches, map_ahead
+from fullclip.data.stages import batches, made_ahead, map_ahead
 
 
 @given(items=st.lists(st.integers(), max_size=30), ahead=st.integers(0, 9))
@@ -69,3 +69,27 @@ def test_closing_cancels_what_has_not_begun():
 @given(items=st.lists(st.integers()), size=st.integers(1, 7))
 def test_batches(items, size):
     assert list(batches(items, size)) == [items[i : i + size] for i in range(0, len(items), size)]
+
+
+@given(st.lists(st.integers()), st.integers(1, 5))
+def test_made_ahead_is_the_same(items, ahead):
+    assert list(made_ahead(iter(items), ahead=ahead)) == items
+
+
+def test_made_ahead_takes_no_more_than_it_says_and_an_error_comes_in_its_place():
+    taken = []
+
+    def source():
+        for i in range(100):
+            if i == 9:
+                raise KeyError("nine")
+            taken.append(i)
+            yield i
+
+    made = made_ahead(source(), ahead=3)
+    assert [next(made), next(made)] == [0, 1]
+    time.sleep(0.05)
+    assert len(taken) <= 2 + 3 + 1
+    with pytest.raises(KeyError, match="nine"):
+        list(made)
+    assert taken == list(range(9))

@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from fullclip.cli import classify, compare, data, demo, evaluate, models, report, train
+from fullclip.cli import bench, classify, compare, data, demo, embed, evaluate, export, models, report, train
 
 app = typer.Typer(
     name="fullclip",
@@ -21,10 +21,13 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command("classify")(classify.classify)
+app.command("embed")(embed.embed)
 app.command("train")(train.train)
 app.command("demo")(demo.demo)
 app.command("evaluate")(evaluate.evaluate)
 app.command("report")(report.report)
+app.command("export")(export.export)
+app.command("bench")(bench.bench)
 app.add_typer(data.app, name="data")
 app.add_typer(compare.app, name="compare")
 app.add_typer(models.app, name="models")

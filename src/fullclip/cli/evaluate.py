@@ -134,7 +134,7 @@ def _subject(model: str | None, features: str | None, device: str | None, world:
     if model is None:
         backbone = open_backbone(features or "", device=chosen)
     else:
-        backbone = ClipBackbone(load(model, device=str(chosen)), name=_title(model))
+        backbone = ClipBackbone(load(model, precision="float32", device=str(chosen)), name=_title(model))
     about = About(model=backbone.name, fingerprint=backbone.fingerprint, facts=backbone.facts)
     subject = Subject(
         backbone=backbone,

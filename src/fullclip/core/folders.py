@@ -1,10 +1,15 @@
 """Folders wherever they are: what lies in them, files in and out. A remote store is asked again where that may help."""
 
+import os
 import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import IO, Any
 
 from fullclip.core.remote import filesystem_of, patiently, read_remote
-from fullclip.core.storage import exists, is_remote
+from fullclip.core.storage import FileInfo, atomic_file, exists, file_info, info_of, is_remote
 
 
 def names_in(folder: str) -> list[str]:
@@ -21,6 +26,40 @@ def names_in(folder: str) -> list[str]:
             return []
 
     return sorted(patiently(look, folder))
+
+
+def files_below(folder: str) -> dict[str, FileInfo]:
+    """All files of a folder at any depth, by path in the order of their paths, with sizes and versions. Links to folders are
+    followed, once each; a link to nothing has neither.
+    """
+    if not is_remote(folder):
+        return {path: _info_or_nothing(path) for path in sorted(_local_files(folder))}
+    files, root = filesystem_of(folder)
+    files.invalidate_cache()
+    found = patiently(lambda: files.find(root, detail=True), folder)
+    return {files.unstrip_protocol(path): info_of(info) for path, info in sorted(found.items())}
+
+
+def _local_files(folder: str) -> Iterator[str]:
+    seen = {Path(folder).resolve()}
+    for where, folders, names in os.walk(folder, onerror=_complain, followlinks=True):
+        yield from (os.path.join(where, name) for name in names)  # noqa: PTH118  # a million Paths take seconds
+        for name in [name for name in folders if Path(where, name).is_symlink()]:
+            target = Path(where, name).resolve()
+            if target in seen:
+                folders.remove(name)
+            seen.add(target)
+
+
+def _info_or_nothing(path: str) -> FileInfo:
+    try:
+        return file_info(path)
+    except FileNotFoundError:
+        return FileInfo(num_bytes=None, version="")
+
+
+def _complain(error: OSError) -> None:
+    raise error
 
 
 def appeared(path: str) -> bool:
@@ -58,3 +97,17 @@ def read_text(path: str) -> str:
     if not is_remote(path):
         return Path(path).read_text(encoding="utf-8")
     return read_remote(path).decode("utf-8")
+
+
+@contextmanager
+def whole_file(path: str, mode: str = "wb") -> Iterator[IO[Any]]:
+    """As `atomic_file`, local or remote: a remote file is written here first, and appears when all of it is uploaded."""
+    if not is_remote(path):
+        with atomic_file(path, mode) as file:
+            yield file
+        return
+    with tempfile.TemporaryDirectory(prefix="fullclip-") as folder:
+        local = Path(folder) / "file"
+        with local.open(mode, encoding=None if "b" in mode else "utf-8") as file:
+            yield file
+        upload(local, path)

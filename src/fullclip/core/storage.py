@@ -11,7 +11,7 @@ import re
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import product
@@ -48,7 +48,7 @@ def open_file(path: str, mode: str = "rb") -> Any:
     return open_remote(path) if mode == "rb" else fsspec.open(path, mode).open()
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class FileInfo:
     """`num_bytes` is None where a web server does not tell; `version` changes when the file does."""
 
@@ -61,7 +61,11 @@ def file_info(path: str) -> FileInfo:
     if not is_remote(path):
         found = Path(path).stat()
         return FileInfo(num_bytes=found.st_size, version=str(found.st_mtime_ns))
-    info = remote_info(path)
+    return info_of(remote_info(path))
+
+
+def info_of(info: Mapping[str, Any]) -> FileInfo:
+    """Size and version in what a remote store says of a file."""
     marks = ("ETag", "etag", "LastModified", "Last-Modified", "mtime", "created")
     return FileInfo(num_bytes=info["size"], version=" ".join(str(info[mark]) for mark in marks if mark in info))
 

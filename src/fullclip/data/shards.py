@@ -152,7 +152,7 @@ def read_shards(patterns: Iterable[str], drops: Drops) -> Iterator[Pair]:
 
 def read_shard(path: str, drops: Drops) -> Iterator[Pair]:
     """The pairs of one shard in order. A sample without image or text, broken JSON and a torn tar go to `drops`."""
-    for key, files in _samples(path, drops):
+    for key, files in read_samples(path, drops):
         pair = pair_of(key, files)
         if isinstance(pair, Pair):
             yield pair
@@ -160,8 +160,10 @@ def read_shard(path: str, drops: Drops) -> Iterator[Pair]:
             drops.drop(pair, f"{path}:{key}")
 
 
-def _samples(path: str, drops: Drops) -> Iterator[tuple[str, dict[str, bytes]]]:
-    """(key, {extension: bytes}) for each run of files that share a folder and a key; a second file of a kind begins anew."""
+def read_samples(path: str, drops: Drops) -> Iterator[tuple[str, dict[str, bytes]]]:
+    """(key, {extension: bytes}) for each run of files that share a folder and a key, whatever they are; a second file of a
+    kind begins anew. A torn tar goes to `drops`.
+    """
     grouping, current, files = Grouping(), "", dict[str, bytes]()
     with open_file(path) as opened:
         members = Files(opened)
@@ -179,12 +181,12 @@ def _samples(path: str, drops: Drops) -> Iterator[tuple[str, dict[str, bytes]]]:
 
 def pair_of(key: str, files: dict[str, bytes]) -> Pair | str:
     """The pair in a sample's files, {extension: bytes}, or the reason why there is none."""
-    image = next((files[extension] for extension in (*IMAGE_EXTENSIONS, FEATURES) if extension in files), None)
+    image = image_in(files)
     if image is None:
         return "sample without image"
     if not is_image(image) and not is_features(image):
         return "not an image"
-    found = _meta_and_texts(files)
+    found = meta_and_texts(files)
     if found is None:
         return "broken text"
     meta, texts = found
@@ -194,7 +196,12 @@ def pair_of(key: str, files: dict[str, bytes]) -> Pair | str:
     return Pair(key=key, image=image, texts=texts, meta=rest)
 
 
-def _meta_and_texts(files: dict[str, bytes]) -> tuple[dict[str, Any], tuple[str, ...]] | None:
+def image_in(files: dict[str, bytes]) -> bytes | None:
+    """The file of an image, or of features of one, among a sample's files; None where there is none."""
+    return next((files[extension] for extension in (*IMAGE_EXTENSIONS, FEATURES) if extension in files), None)
+
+
+def meta_and_texts(files: dict[str, bytes]) -> tuple[dict[str, Any], tuple[str, ...]] | None:
     """What a sample's .json and .txt say; None where one is not what its name says."""
     try:
         meta = json.loads(files.get("json", b"{}"))

@@ -3,25 +3,18 @@
 Everything is a generator; a row that gives no pair goes to `drops`. Nothing is decoded here.
 """
 
-import csv
-import json
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from itertools import groupby
 from pathlib import Path
-from typing import Any
 
-from fullclip.core.extras import require
 from fullclip.core.types import Pair
 from fullclip.data.drops import Drops
 from fullclip.data.shards import captions_of, read_shards
+from fullclip.data.tables import IMAGE_COLUMNS, TABLE_ENDINGS, TEXT_COLUMNS, Row, find_column, is_table, read_rows
 from fullclip.preprocess.image import IMAGE_EXTENSIONS, is_image
 
-Row = dict[str, Any]
-
-IMAGE_COLUMNS = ("image", "filepath", "file_name", "filename", "image_path", "path", "file")
-TEXT_COLUMNS = ("captions", "caption", "text", "title")
 _TABLE_NAMES = ("captions", "metadata")
 
 
@@ -37,18 +30,18 @@ def read_source(path: str, drops: Drops) -> Iterator[Pair]:
     """
     folder = Path(path)
     if folder.is_dir():
-        tables = [folder / f"{name}{ending}" for name in _TABLE_NAMES for ending in _READERS]
+        tables = [folder / f"{name}{ending}" for name in _TABLE_NAMES for ending in TABLE_ENDINGS]
         table = next((table for table in tables if table.is_file()), None)
         if table is not None:
             return _from_table(table, drops)
         if any(folder.glob("*.tar")):
             return _from_shards(path, drops)
         return _from_sidecars(folder, drops)
-    if folder.suffix in _READERS:
+    if is_table(path):
         return _from_table(folder, drops)
     if path.endswith(".tar"):
         return _from_shards(path, drops)
-    raise ValueError(f"{path}: neither a folder, nor a table ({', '.join(_READERS)}), nor .tar shards")
+    raise ValueError(f"{path}: neither a folder, nor a table ({', '.join(TABLE_ENDINGS)}), nor .tar shards")
 
 
 def _from_shards(path: str, drops: Drops) -> Iterator[Pair]:
@@ -77,7 +70,7 @@ def _from_sidecars(folder: Path, drops: Drops) -> Iterator[Pair]:
 
 def _from_table(table: Path, drops: Drops) -> Iterator[Pair]:
     keys, columns = _Keys(), _Columns(table)
-    rows = ((columns.image(row), row) for row in _READERS[table.suffix](table, drops) if columns.check(row, drops))
+    rows = ((columns.image(row), row) for _, row in read_rows(str(table), drops) if columns.check(row, drops))
     for name, group in groupby(rows, key=lambda item: item[0]):
         members = [row for _, row in group]
         captions = [caption for row in members for caption in columns.captions(row)]
@@ -135,7 +128,8 @@ class _Columns:
     def check(self, row: Row, drops: Drops) -> bool:
         """Whether the row names an image; ValueError where the table has no such columns at all."""
         if not self._image:
-            self._image, self._text = self._find(row, IMAGE_COLUMNS, "images"), self._find(row, TEXT_COLUMNS, "captions")
+            self._image = find_column(str(self._table), row, IMAGE_COLUMNS, what="images")
+            self._text = find_column(str(self._table), row, TEXT_COLUMNS, what="captions")
         if None in row:
             drops.drop("row with more fields than columns", f"{self._table}: {str(row)[:80]}")
             return False
@@ -150,51 +144,3 @@ class _Columns:
     def captions(self, row: Row) -> list[str]:
         value = row.get(self._text)
         return list(value) if isinstance(value, list) else [value] if isinstance(value, str) else []
-
-    def _find(self, row: Row, names: tuple[str, ...], what: str) -> str:
-        for name in names:
-            if name in row:
-                return name
-        raise ValueError(f"{self._table}: no column of {what} among {list(row)}; name it one of: {', '.join(names)}")
-
-
-def _csv_rows(table: Path, drops: Drops) -> Iterator[Row]:
-    with table.open(encoding="utf-8-sig", newline="") as file:
-        try:
-            # Strict, or a quote that is never closed swallows the rows behind it.
-            yield from csv.DictReader(file, delimiter="\t" if table.suffix == ".tsv" else ",", strict=True)
-        except (UnicodeDecodeError, csv.Error) as error:
-            raise ValueError(f"{table}: not a whole table in UTF-8 ({error}); mend it, or write it as JSONL") from None
-
-
-def _jsonl_rows(table: Path, drops: Drops) -> Iterator[Row]:
-    with table.open("rb") as file:
-        for number, line in enumerate(file, 1):
-            if not line.strip():
-                continue
-            try:
-                row = json.loads(line)
-            except (ValueError, RecursionError):
-                row = None
-            if isinstance(row, dict):
-                yield row
-            else:
-                drops.drop("broken row", f"{table}:{number}")
-
-
-def _parquet_rows(table: Path, drops: Drops) -> Iterator[Row]:
-    parquet = require("pyarrow.parquet", extra="data")
-    try:
-        with parquet.ParquetFile(table) as file:
-            for batch in file.iter_batches(batch_size=1024):
-                yield from batch.to_pylist()
-    except ValueError as error:  # pyarrow's own errors are of this kind
-        raise ValueError(f"{table}: not a whole Parquet file ({error})") from None
-
-
-_READERS: dict[str, Callable[[Path, Drops], Iterator[Row]]] = {
-    ".csv": _csv_rows,
-    ".tsv": _csv_rows,
-    ".jsonl": _jsonl_rows,
-    ".parquet": _parquet_rows,
-}

@@ -43,6 +43,7 @@ class Encoder:
     It runs where the model is and in its precision; embeddings come out in float32. `tokenizer` is None for a model whose
     vocabulary this package does not know: it encodes images only. decoding: "reduced" reads large JPEGs at a fraction of their
     size (`preprocess.image.decode_image`), which is several times as fast for photographs of cameras, and not to the bit.
+    compiled: that the image tower is compiled for the size of its batches, so that all are filled up to it.
     """
 
     def __init__(
@@ -54,6 +55,7 @@ class Encoder:
         batch_size: int = BATCH_SIZE,
         provenance: Provenance = Provenance(),
         decoding: Decoding = "exact",
+        compiled: bool = False,
     ) -> None:
         if model.training:
             raise ValueError("the model is in training mode, where embeddings depend on the batch: call model.eval() first")
@@ -61,7 +63,7 @@ class Encoder:
             raise ValueError(f"decoding {decoding!r}: exact or reduced")
         if batch_size < 1:
             raise ValueError(f"batch_size is {batch_size}: at least 1")
-        self.model, self.batch_size, self.decoding = model, batch_size, decoding
+        self.model, self.batch_size, self.decoding, self.compiled = model, batch_size, decoding, compiled
         self.device = model.logit_scale.device
         self.preprocess, self.tokenizer, self.provenance = preprocess, tokenizer, provenance
         self.transform = eval_transform(preprocess)
@@ -124,7 +126,7 @@ class Encoder:
         """Features as `readable_image_features` gives them -> embeddings, float32 [n, embed], each row of length 1."""
         filled = _Filled(features, self.embed)
         with torch.inference_mode():
-            for part in torch.from_numpy(features).split(_PROJECTED_AT_ONCE) if len(features) else ():
+            for part in torch.split(torch.from_numpy(features), _PROJECTED_AT_ONCE) if len(features) else ():
                 filled.add(self._unit(self.model.project_image(part.to(self.device))))
         return filled.result()
 
@@ -154,7 +156,7 @@ class Encoder:
         tokens, end_id = self.tokenizer.encode(list(texts), truncate=truncate).ids, self.model.end_id
         if not len(tokens):
             return torch.zeros(0, self.embed)
-        different, own = tokens.unique(dim=0, return_inverse=True)
+        different, own = torch.unique(tokens, dim=0, return_inverse=True)
         parts = rows_of_like_length(different, end_id, at_most=self.batch_size)
         with torch.inference_mode():
             cut = (trim_padding(different[rows], end_id) for rows in parts)
@@ -179,7 +181,7 @@ class Encoder:
             transform=self.transform,
             forward=forward,
             batch_size=self.batch_size,
-            fills_batches=fills_batches,
+            fills_batches=fills_batches or self.compiled,
             short_side=self.preprocess.size if self.decoding == "reduced" else None,
         )
 

@@ -131,7 +131,7 @@ def open_towers(folder: Path, told: ExportFile, precision: str | None) -> Export
 
 def openvino() -> Any:
     """OpenVINO's package, without the one through which it tells its makers, over the network, of each import."""
-    silenced = {_TELEMETRY: None} if _TELEMETRY not in sys.modules else {}
+    silenced: dict[str, Any] = {_TELEMETRY: None} if _TELEMETRY not in sys.modules else {}
     sys.modules.update(silenced)  # as if it were not installed
     try:
         return require("openvino", extra="export")

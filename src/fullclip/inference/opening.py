@@ -1,11 +1,13 @@
 """A name or a path -> an Encoder: weights for PyTorch, or a folder that `fullclip export` wrote."""
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 
 from fullclip.core.processor import keep_freed_memory
+from fullclip.core.storage import cache_folder
 from fullclip.inference.encoder import BATCH_SIZE, Decoding, Encoder
 from fullclip.inference.exported import EXPORT_NAME, Exported, open_towers, read_export
 from fullclip.inference.precision import Precision, check, in_precision
@@ -26,6 +28,7 @@ def load(
     activation: Activation | None = None,
     batch_size: int = BATCH_SIZE,
     decoding: Decoding = "exact",
+    compiled: bool = False,
 ) -> Encoder:
     """Open a model: a name that `fullclip models list` shows, "hf-hub:owner/repository", a folder, or a weight file; or a
     folder that `fullclip export` wrote, which ONNX Runtime or OpenVINO computes.
@@ -34,6 +37,9 @@ def load(
     float32 otherwise: "float32" gives the same numbers, to their last digits, on every machine. device: None is the GPU where
     there is one. activation: for a weight file that does not say (see `models.weights.read_checkpoint`). batch_size, decoding:
     see `Encoder`.
+
+    compiled: the image tower by torch.compile, at its first batch: half a minute, kept on disk for later processes. On a CPU it
+    pays for ResNets, a fifth, and for no other tower (docs/log.md).
 
     On a CPU, the process keeps memory that it has freed, for later (`core.processor.keep_freed_memory`).
     ValueError for a precision or a device that there is not; CheckpointError for what cannot be read.
@@ -46,7 +52,11 @@ def load(
     if device == "cpu":
         keep_freed_memory()
     is_export = (path / EXPORT_NAME).is_file()
+    if is_export and compiled:
+        raise ValueError(f"{path}: an exported model is compiled by its own runtime; leave compiled out")
     opened = _exported(path, precision, device) if is_export else _weights(path, precision, device, activation)
+    if compiled:
+        _compile(opened.model)
     return Encoder(
         opened.model,
         preprocess=opened.preprocess,
@@ -54,6 +64,7 @@ def load(
         provenance=provenance if provenance.source else opened.provenance,
         batch_size=batch_size,
         decoding=decoding,
+        compiled=compiled,
     )
 
 
@@ -82,6 +93,13 @@ def _weights(path: Path, precision: Precision | None, device: str, activation: A
         tokenizer=tokenizer_of(path, checkpoint),
         provenance=checkpoint.provenance,
     )
+
+
+def _compile(model: Clip | Exported) -> None:
+    """The image tower in place, by PyTorch's compiler, which needs a C++ compiler on a CPU; what it makes lies in our cache."""
+    assert isinstance(model, Clip)
+    os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(cache_folder() / "compiled"))
+    model.visual.compile(dynamic=False)
 
 
 def _exported(folder: Path, precision: Precision | None, device: str) -> _Opened:

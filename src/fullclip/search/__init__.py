@@ -1,0 +1,1 @@
+"""Many images and texts -> embeddings on disk."""

@@ -1,0 +1,57 @@
+"""Who does units of work: this process. `cluster.py` has the workers of a Ray cluster; all call `jobs.do`."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import cached_property, partial
+
+from fullclip.data.stages import map_ahead
+from fullclip.inference import Encoder
+from fullclip.search.jobs import Job, ModelChoice, do, fingerprint
+from fullclip.search.parts import Record
+from fullclip.search.units import Work
+
+
+class Engine(ABC):
+    """Does units of work."""
+
+    @abstractmethod
+    def fingerprint(self) -> str:
+        """Of the model that does the work (`jobs.fingerprint`)."""
+
+    @abstractmethod
+    def do(self, works: Sequence[Work], job: Job, *, on_rows: Callable[[int], None]) -> Iterator[Record]:
+        """The records of the parts, as they are finished. on_rows is told of rows, as they come or with their part."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Let go of what is held elsewhere."""
+
+
+class Local(Engine):
+    """This process. On a GPU two units are in work, so that one's beginning is read and decoded while another ends."""
+
+    def __init__(self, choice: ModelChoice) -> None:
+        self._choice = choice
+
+    @cached_property
+    def encoder(self) -> Encoder:
+        return self._choice.load()
+
+    @cached_property
+    def _fingerprint(self) -> str:
+        return fingerprint(self.encoder)
+
+    def fingerprint(self) -> str:
+        return self._fingerprint
+
+    def do(self, works: Sequence[Work], job: Job, *, on_rows: Callable[[int], None]) -> Iterator[Record]:
+        one = partial(do, job=job, encoder=self.encoder, on_rows=on_rows)
+        if self.encoder.device.type == "cpu":
+            yield from map(one, works)
+            return
+        with ThreadPoolExecutor(2, thread_name_prefix="unit") as pool:
+            yield from map_ahead(one, works, pool=pool, ahead=1)
+
+    def close(self) -> None:
+        """Nothing is held."""
