@@ -216,3 +216,18 @@ def test_the_machine_says_what_it_is():
     assert facts["torch"] == torch.__version__
     assert facts["processor"]
     assert all(facts[name] for name in machine.OTHERS)
+
+
+def test_a_measurement_that_fails_leaves_the_others(tmp_path, monkeypatch):
+    def broken(bench):
+        yield Row(part="ceiling", what="before", unit="s", ours=(1.0,))
+        raise RuntimeError("out of\nmemory")
+
+    def whole(bench):
+        yield Row(part="memory", what="after", unit="s", ours=(2.0,))
+
+    monkeypatch.setitem(measurements.MEASUREMENTS, "ceiling", measurements.Measurement(rows=broken, about=""))
+    monkeypatch.setitem(measurements.MEASUREMENTS, "memory", measurements.Measurement(rows=whole, about=""))
+    rows = measurements.measure(["ceiling", "memory"], Workbench(model="tiny", folder=tmp_path), say=lambda text: None)
+    assert [(row.what, row.failed) for row in rows] == [("before", False), ("ceiling", True), ("after", False)]
+    assert rows[1].note == "ceiling failed: out of memory"

@@ -55,8 +55,13 @@ def first_answer(bench: Workbench) -> Iterator[Row]:
 
 def _in_turn(bench: Workbench, like: Row, words: tuple[str, ...], rivals: list[Rival], absent: list[Absent]) -> Iterator[Row]:
     own = Side(call=partial(process, sys.executable, "-m", "fullclip", *words))
-    for side in (own, *(rival.side for rival in rivals)):
-        side.call()
+    own.call()
+    for rival in [*rivals]:
+        try:
+            rival.side.call()
+        except ValueError as error:
+            rivals.remove(rival)
+            absent.append(Absent(name=rival.name, why=str(error)))
     yield from compared(like, own, rivals, absent, rounds=bench.rounds)
 
 

@@ -51,9 +51,16 @@ def chosen(names: str) -> tuple[str, ...]:
 
 
 def measure(names: Sequence[str], bench: Workbench, *, say: Callable[[str], None]) -> list[Row]:
-    """The rows of all these, and a word before each begins."""
+    """The rows of all these, and a word before each begins. One that fails says so in a row of its own, and the others are
+    still measured: what came before has taken minutes.
+    """
     rows = list[Row]()
     for name in names:
         say(f"{name}: {MEASUREMENTS[name].about}")
-        rows += MEASUREMENTS[name].rows(bench)
+        try:
+            for row in MEASUREMENTS[name].rows(bench):
+                rows.append(row)
+        except Exception as error:  # of other packages, whose errors share no base
+            said = " ".join(str(error).split())[:200] or type(error).__name__
+            rows.append(Row(part=name, what=name, unit="failed", ours=(), note=f"{name} failed: {said}", failed=True))
     return rows

@@ -32,6 +32,7 @@ class Row:
     bar: Bar | None = None
     cosine: float | None = None
     note: str = ""
+    failed: bool = False
 
     def best(self, values: tuple[float, ...]) -> float:
         """The best of some rounds."""
@@ -73,6 +74,7 @@ class Row:
             "bar": bar,
             "cosine": self.cosine,
             "note": self.note,
+            "failed": self.failed,
         }
 
     def _side(self, values: tuple[float, ...]) -> dict[str, Any] | None:

@@ -11,9 +11,10 @@ from fullclip.core.types import Features
 from fullclip.models.config import ClipConfig, EfficientNetConfig, FeaturesConfig, ResNetConfig, VitConfig
 from fullclip.models.efficientnet import EfficientNet, build_efficientnet
 from fullclip.models.features import Precomputed, build_features
-from fullclip.models.layers import Attention, Transformer, at_least_float32
+from fullclip.models.layers import Attention, at_least_float32
 from fullclip.models.resnet import ModifiedResNet, build_resnet
 from fullclip.models.text import TextTransformer, build_text
+from fullclip.models.transformer import Transformer
 from fullclip.models.vit import VisionTransformer, build_vit
 
 ImageTower = VisionTransformer | ModifiedResNet | EfficientNet | Precomputed

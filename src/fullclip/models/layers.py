@@ -1,16 +1,14 @@
-"""The Transformer that both towers are made of. Tensors in, tensors out; initial values are models/clip.py's business."""
+"""What a Transformer is made of. Tensors in, tensors out; initial values are models/clip.py's business."""
 
 import torch
 import torch.nn.functional as F
 from einops import rearrange
 from jaxtyping import Float, Int
 from torch import Tensor, nn
-from torch.utils.checkpoint import checkpoint
 
-from fullclip.models.config import Activation, TextConfig, VitConfig
+from fullclip.models.config import Activation
 
-_HALF = (torch.bfloat16, torch.float16)
-_MOST_SCORES = 1 << 25  # of plain attention: 64 MB in half precision, and again for their softmax
+QUICK_GELU = 1.702
 
 
 class LayerNorm(nn.LayerNorm):
@@ -29,14 +27,7 @@ def at_least_float32(x: Float[Tensor, "*axes dim"]) -> Float[Tensor, "*axes dim"
 
 def activate(x: Float[Tensor, "*axes dim"], kind: Activation) -> Float[Tensor, "*axes dim"]:
     """GELU, exactly or as openai/CLIP approximates it, x * sigmoid(1.702 x); the checkpoint says which."""
-    if kind == "gelu":
-        return F.gelu(x)
-    return x * torch.sigmoid(1.702 * x)
-
-
-def _quick_gelu_in_place(x: Float[Tensor, "*axes dim"]) -> Float[Tensor, "*axes dim"]:
-    """As silu(1.702 x) / 1.702, with no second tensor of this size: in half precision on a CPU, a fifth of an MLP's time."""
-    return F.silu(x.mul_(1.702), inplace=True).mul_(1 / 1.702)
+    return x * torch.sigmoid(QUICK_GELU * x) if kind == "quick_gelu" else F.gelu(x)
 
 
 class Attention(nn.Module):
@@ -59,7 +50,7 @@ class Attention(nn.Module):
             return self._at(x, places)
         stacked = F.linear(x, self.in_proj_weight, self.in_proj_bias)
         q, k, v = rearrange(stacked, "batch tokens (qkv heads part) -> qkv batch heads tokens part", qkv=3, heads=self.heads)
-        mixed = _attended(q, k, v, causal=self.causal)
+        mixed = F.scaled_dot_product_attention(q, k, v, is_causal=self.causal)
         return self.out_proj(rearrange(mixed, "batch heads tokens part -> batch tokens (heads part)"))
 
     def _at(self, x: Float[Tensor, "batch tokens dim"], places: Int[Tensor, " batch"]) -> Float[Tensor, "batch 1 dim"]:
@@ -75,26 +66,6 @@ class Attention(nn.Module):
         return self.out_proj(rearrange(mixed, "batch heads 1 part -> batch 1 (heads part)"))
 
 
-def _attended(
-    q: Float[Tensor, "batch heads tokens part"],
-    k: Float[Tensor, "batch heads tokens part"],
-    v: Float[Tensor, "batch heads tokens part"],
-    *,
-    causal: bool,
-) -> Float[Tensor, "batch heads tokens part"]:
-    """Scaled dot-product attention. In half precision on a CPU, two matrix products and a softmax are twice as fast as
-    PyTorch's fused kernel, as long as the scores are not too many to keep; no gradient is meant to flow through them.
-    """
-    batch, heads, tokens, part = q.shape
-    on_cpu = q.dtype in _HALF and q.device.type == "cpu" and not torch.is_grad_enabled()
-    if not on_cpu or batch * heads * tokens**2 > _MOST_SCORES:
-        return F.scaled_dot_product_attention(q, k, v, is_causal=causal)
-    scores = torch.matmul(q, k.transpose(-1, -2)).mul_(part**-0.5)
-    if causal:
-        scores += torch.full((tokens, tokens), -torch.inf, dtype=q.dtype).triu(1)
-    return torch.matmul(scores.softmax(dim=-1), v)
-
-
 class Mlp(nn.Module):
     def __init__(self, dim: int, hidden: int, *, activation: Activation) -> None:
         super().__init__()
@@ -103,10 +74,7 @@ class Mlp(nn.Module):
         self.c_proj = nn.Linear(hidden, dim)
 
     def forward(self, x: Float[Tensor, "batch tokens dim"]) -> Float[Tensor, "batch tokens dim"]:
-        x = self.c_fc(x)
-        spare = x.dtype in _HALF and not torch.is_grad_enabled()  # in float32 to the bit as openai/CLIP computes it
-        x = _quick_gelu_in_place(x) if spare and self.activation == "quick_gelu" else activate(x, self.activation)
-        return self.c_proj(x)
+        return self.c_proj(activate(self.c_fc(x), self.activation))
 
 
 class Block(nn.Module):
@@ -128,38 +96,3 @@ class Block(nn.Module):
 def at(x: Float[Tensor, "batch tokens dim"], places: Int[Tensor, " batch"]) -> Float[Tensor, "batch 1 dim"]:
     """One token of each row."""
     return x[torch.arange(x.shape[0], device=x.device), places][:, None]
-
-
-class Transformer(nn.Module):
-    """A stack of blocks. `checkpointing`: in training, keep only the blocks' inputs and compute the rest again."""
-
-    def __init__(self, blocks: list[Block]) -> None:
-        super().__init__()
-        self.resblocks = nn.ModuleList(blocks)
-        self.checkpointing = False
-
-    def forward(self, x: Float[Tensor, "batch tokens dim"]) -> Float[Tensor, "batch tokens dim"]:
-        for block in self.resblocks:
-            again = self.checkpointing and torch.is_grad_enabled()
-            x = checkpoint(block, x, use_reentrant=False) if again else block(x)
-        return x
-
-    def summary(self, x: Float[Tensor, "batch tokens dim"], places: Int[Tensor, " batch"]) -> Float[Tensor, "batch dim"]:
-        """Of each row the token at its place, after all blocks. Where no gradient is asked for, the last block computes no
-        other: of a tower of 12 blocks, a fourteenth is spared.
-        """
-        if torch.is_grad_enabled() or not len(self.resblocks):
-            return at(self(x), places)[:, 0]
-        for block in self.resblocks[:-1]:
-            x = block(x)
-        return self.resblocks[-1](x, places)[:, 0]
-
-
-def build_transformer(config: VitConfig | TextConfig, *, causal: bool) -> Transformer:
-    dim = config.width
-    return Transformer(
-        [
-            Block(Attention(dim, config.heads, causal=causal), Mlp(dim, config.mlp_width, activation=config.activation), dim)
-            for _ in range(config.layers)
-        ]
-    )

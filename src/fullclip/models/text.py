@@ -5,7 +5,8 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from fullclip.models.config import TextConfig
-from fullclip.models.layers import LayerNorm, Transformer, build_transformer
+from fullclip.models.layers import LayerNorm
+from fullclip.models.transformer import Transformer, build_transformer
 
 _TOGETHER = 128  # rows of like length
 

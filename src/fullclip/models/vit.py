@@ -7,8 +7,9 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from fullclip.models.config import VitConfig
-from fullclip.models.layers import LayerNorm, Transformer, build_transformer
+from fullclip.models.layers import LayerNorm
 from fullclip.models.positions import positions_for
+from fullclip.models.transformer import Transformer, build_transformer
 
 
 class VisionTransformer(nn.Module):
