@@ -12,9 +12,10 @@ import torch
 from fullclip.bench import decoding, exported, files, first_answer, machine
 from fullclip.bench.classifier import notebook
 from fullclip.bench.comparing import lowest_cosine
-from fullclip.bench.measurements import MEASUREMENTS, chosen, measure
+from fullclip.bench.measurements import MEASUREMENTS, Measurement, chosen, measure
 from fullclip.bench.peers import Absent, AbsentError, module, open_peers
 from fullclip.bench.pictures import LARGE, SMALL, jpegs
+from fullclip.bench.rows import Row
 from fullclip.bench.sentences import eighty, padded, prompts, spread
 from fullclip.bench.subject import open_subject
 from fullclip.bench.texts import in_batches
@@ -90,7 +91,7 @@ def test_peers_compute_the_same_in_float32(bench):
 def test_both_sides_of_decoding_give_the_same_pixels():
     transformers = pytest.importorskip("transformers")
     given = jpegs(2, SMALL)
-    ours = torch.stack(decoding.ours(given, short_side=None))
+    ours = torch.stack(decoding.ours(given, decoding.exact))
     theirs = torch.stack([torch.as_tensor(pixels) for pixels in decoding.theirs(transformers.CLIPImageProcessor(), given)])
     assert (ours - theirs).abs().max() < 2.5 / 255 / min(PreprocessConfig().std)
 
@@ -226,8 +227,8 @@ def test_a_measurement_that_fails_leaves_the_others(tmp_path, monkeypatch):
     def whole(bench):
         yield Row(part="memory", what="after", unit="s", ours=(2.0,))
 
-    monkeypatch.setitem(measurements.MEASUREMENTS, "ceiling", measurements.Measurement(rows=broken, about=""))
-    monkeypatch.setitem(measurements.MEASUREMENTS, "memory", measurements.Measurement(rows=whole, about=""))
-    rows = measurements.measure(["ceiling", "memory"], Workbench(model="tiny", folder=tmp_path), say=lambda text: None)
+    monkeypatch.setitem(MEASUREMENTS, "ceiling", Measurement(rows=broken, about=""))
+    monkeypatch.setitem(MEASUREMENTS, "memory", Measurement(rows=whole, about=""))
+    rows = measure(["ceiling", "memory"], Workbench(model="tiny", folder=tmp_path), say=lambda text: None)
     assert [(row.what, row.failed) for row in rows] == [("before", False), ("ceiling", True), ("after", False)]
     assert rows[1].note == "ceiling failed: out of memory"

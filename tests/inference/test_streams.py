@@ -131,13 +131,13 @@ def test_the_first_bad_one_ends_it_at_once():
     assert len(taken) < 20
 
 
-@pytest.mark.parametrize("options", [{"batch_size": 0}, {"decoding": "fast"}])
+@pytest.mark.parametrize("options", [{"batch_size": 0}, {"decoding": "quick"}])
 def test_settings_that_are_refused(options):
-    with peers.unchecked(), pytest.raises(ValueError, match=r"batch_size is 0: at least 1|decoding 'fast': exact or reduced"):
+    with peers.unchecked(), pytest.raises(ValueError, match=r"batch_size is 0: at least 1|decoding 'quick': exact or fast"):
         Encoder(ENCODER.clip, **({"preprocess": ENCODER.preprocess, "tokenizer": None} | options))
 
 
-# Reduced decoding
+# Fast decoding
 
 
 def jpeg(width: int, height: int, **options) -> bytes:
@@ -173,7 +173,7 @@ def test_only_large_jpegs_are_read_otherwise(tmp_path):
 
 def test_an_encoder_that_reads_them_so():
     data, plain = jpeg(1600, 1200), small_batches()
-    exact, reduced = plain.encode_images([data]), small_batches(decoding="reduced").encode_images([data])
+    exact, reduced = plain.encode_images([data]), small_batches(decoding="fast").encode_images([data])
     assert (exact * reduced).sum() > 0.999
     assert not np.array_equal(exact, reduced)
     assert np.array_equal(exact, plain.encode_images([data]))

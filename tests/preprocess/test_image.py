@@ -20,6 +20,7 @@ from fullclip.preprocess.image import (
     PreprocessConfig,
     decode_image,
     eval_transform,
+    fast_transform,
     from_array,
     train_transform,
 )
@@ -398,3 +399,35 @@ def test_flip(kind):
         assert torch.equal(found.flip(2) if is_mirrored else found, expected)
         mirrored += is_mirrored
     assert abs(mirrored - share * n) < 5 * math.sqrt(n * share * (1 - share))
+
+
+# The fast transform
+
+
+@pytest.mark.parametrize("resize", ["shortest", "squash"])
+@pytest.mark.parametrize("interpolation", ["bicubic", "bilinear"])
+@pytest.mark.parametrize("mode", ["RGB", "L", "RGBA", "CMYK", "1"])
+def test_the_fast_transform_is_within_two_levels(mode, interpolation, resize):
+    config = replace(LEVELS, interpolation=interpolation, resize=resize, rgb_first=True)
+    for size in ((24, 24), (25, 24), (100, 37), (37, 101), (7, 9), (1, 1), (640, 480), (24, 300)):
+        image = picture(*size, mode)
+        found, exact = fast_transform(config)(image), eval_transform(config)(image)
+        assert found.shape == (3, 24, 24)
+        assert found.dtype == torch.float32
+        assert (found - exact).abs().max() * 255 <= (16.001 if mode == "1" else 2.001), size
+        assert (found - exact).abs().mean() * 255 <= 0.5, size
+    same = picture(24, 24)
+    assert torch.equal(fast_transform(config)(same), eval_transform(config)(same))
+
+
+def test_strips_are_resized_as_ever():
+    strip = picture(40_000, 1)
+    config = PreprocessConfig(size=224)
+    assert torch.equal(fast_transform(config)(strip), eval_transform(config)(strip))
+
+
+def test_a_picture_is_not_changed():
+    image = picture(50, 40)
+    before = np.asarray(image).copy()
+    fast_transform(LEVELS)(image)
+    assert np.array_equal(np.asarray(image), before)

@@ -229,7 +229,7 @@ def test_another_input_or_model_is_refused(given, choice, tmp_path):
     (other / "fullclip.json").write_text(json.dumps(settings))
     for changed, message in (
         (ModelChoice(name=str(other), precision="float32"), f"begun with the model {choice.name}, and {other} is another"),
-        (replace(choice, decoding="reduced"), "begun with model.decoding 'exact', and now it is 'reduced'"),
+        (replace(choice, decoding="fast"), "begun with model.decoding 'exact', and now it is 'fast'"),
     ):
         with pytest.raises(ValueError, match=message):
             run(str(pictures), out, changed)

@@ -21,7 +21,7 @@ from fullclip.zeroshot.classifier import class_weights
 from fullclip.zeroshot.prompts import fill
 
 ALL = 1000
-BESIDE_THE_LOOP = Bar(ratio=8)
+BESIDE_THE_LOOP = Bar(ratio=8.0)
 
 
 def classifier(bench: Workbench) -> Iterator[Row]:

@@ -13,7 +13,7 @@ from fullclip.bench.timing import Side, rates
 from fullclip.bench.workbench import Workbench
 from fullclip.models.flops import image_flops
 
-BESIDE_TRANSFORMERS, OF_THE_CEILING = Bar(ratio=2.5), Bar(at_least=85)
+BESIDE_TRANSFORMERS, OF_THE_CEILING = Bar(ratio=2.5), Bar(at_least=85.0)
 
 
 def images(bench: Workbench) -> Iterator[Row]:

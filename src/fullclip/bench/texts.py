@@ -18,7 +18,7 @@ from fullclip.bench.workbench import Workbench
 from fullclip.models.hugging_face import write_tokenizer
 from fullclip.preprocess.tokenizer import Tokenizer
 
-BESIDE_TRANSFORMERS = Bar(ratio=8)
+BESIDE_TRANSFORMERS = Bar(ratio=8.0)
 _AT_ONCE = 32
 
 
