@@ -31,7 +31,9 @@ def embed(
         typer.Option(help="What the model computes in.  [default: the fastest that is right here]"),
     ] = None,
     device: Annotated[str | None, typer.Option(help="cpu or cuda.  [default: cuda where there is one]")] = None,
-    batch_size: Annotated[int, typer.Option(min=1, help="How many images the model sees at a time.")] = 32,
+    batch_size: Annotated[
+        int | None, typer.Option(min=1, help="How many images the model sees at a time.  [default: 32, on a GPU by trying]")
+    ] = None,
     decoding: Annotated[
         Literal["exact", "fast"], typer.Option(help="fast: twice to eight times as fast, and not to the bit.")
     ] = "exact",

@@ -1,5 +1,7 @@
 """A model at work: paths, pictures, arrays and strings in, L2-normalised embeddings out, in the order they came."""
 
+import hashlib
+import json
 from collections.abc import Generator, Iterable, Iterator, Sequence, Sized
 from contextlib import closing
 from dataclasses import dataclass
@@ -13,6 +15,7 @@ from torch import Tensor
 
 from fullclip.data.stages import batches
 from fullclip.inference.exported import Exported
+from fullclip.inference.fingerprint import fingerprint
 from fullclip.inference.reading import Forward, ImageLike, Rows, rows
 from fullclip.models.checkpoint import Provenance
 from fullclip.models.clip import Clip
@@ -85,6 +88,18 @@ class Encoder:
     def scale(self) -> float:
         """What the model learned to multiply similarities by; at most 100."""
         return self.model.logit_scale.exp().item()
+
+    @property
+    def fingerprint(self) -> str:
+        """The SHA-256 of all that image embeddings depend on: it reads all weights, each time that it is asked for."""
+        model = self.model
+        return model.fingerprint if isinstance(model, Exported) else fingerprint(model, self.preprocess)
+
+    @property
+    def vocabulary(self) -> str:
+        """The SHA-256 of its pieces of words and of how many it reads: what texts depend on beside the weights."""
+        told = [] if self.tokenizer is None else [self.tokenizer.pieces(), self.tokenizer.context_length]
+        return hashlib.sha256(json.dumps(told).encode()).hexdigest()
 
     def encode_images(self, images: Iterable[ImageLike], *, out: np.ndarray | None = None) -> np.ndarray:
         """float32 [n, embed], each row of length 1. An image is a path, a file's bytes, a Pillow image or a uint8 array

@@ -7,7 +7,7 @@ from functools import cached_property, partial
 
 from fullclip.data.stages import map_ahead
 from fullclip.inference import Encoder
-from fullclip.search.jobs import Job, ModelChoice, do, fingerprint
+from fullclip.search.jobs import Job, ModelChoice, do
 from fullclip.search.parts import Record
 from fullclip.search.units import Work
 
@@ -17,7 +17,7 @@ class Engine(ABC):
 
     @abstractmethod
     def fingerprint(self) -> str:
-        """Of the model that does the work (`jobs.fingerprint`)."""
+        """Of all that the embeddings of the model depend on which does the work."""
 
     @abstractmethod
     def do(self, works: Sequence[Work], job: Job, *, on_rows: Callable[[int], None]) -> Iterator[Record]:
@@ -40,7 +40,7 @@ class Local(Engine):
 
     @cached_property
     def _fingerprint(self) -> str:
-        return fingerprint(self.encoder)
+        return f"{self.encoder.fingerprint} {self.encoder.vocabulary}"
 
     def fingerprint(self) -> str:
         return self._fingerprint

@@ -27,7 +27,7 @@ _THREADS = 16
 
 @dataclass(frozen=True, kw_only=True)
 class ModelMark:
-    """Which model: as it was named, and the fingerprint of all that embeddings depend on (`jobs.fingerprint`)."""
+    """Which model: as it was named, and the fingerprint of all that embeddings depend on."""
 
     name: str
     fingerprint: str

@@ -1,22 +1,17 @@
 """One unit of work and an Encoder -> one part on disk, the same whoever does it and whatever was done before."""
 
-import hashlib
-import json
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 
 import numpy as np
-import torch
-from torch import Tensor
 
-from fullclip.core.config import to_dict
 from fullclip.data.drops import Drops
 from fullclip.data.stages import batches
 from fullclip.inference import Encoder, Precision, load
+from fullclip.inference.batch_size import fastest
 from fullclip.inference.encoder import BATCH_SIZE, Decoding
-from fullclip.inference.exported import Exported
 from fullclip.preprocess.tokenizer import Tokenizer
 from fullclip.search.columns import What
 from fullclip.search.items import Item, read_items
@@ -28,16 +23,22 @@ _TEXTS_AT_ONCE = 8192
 
 @dataclass(frozen=True, kw_only=True)
 class ModelChoice:
-    """A model to be opened, here or by a worker elsewhere: what `fullclip.load` is given."""
+    """A model to be opened, here or by a worker elsewhere: what `fullclip.load` is given. Without a batch size, the fastest of
+    the device is found by trying.
+    """
 
     name: str = "small"
     precision: Precision | None = None
     device: str | None = None
-    batch_size: int = BATCH_SIZE
+    batch_size: int | None = None
     decoding: Decoding = "exact"
 
     def load(self) -> Encoder:
-        return load(self.name, self.precision, self.device, batch_size=self.batch_size, decoding=self.decoding)
+        given = self.batch_size or BATCH_SIZE
+        encoder = load(self.name, self.precision, self.device, batch_size=given, decoding=self.decoding)
+        if self.batch_size is None:
+            encoder.batch_size = fastest(encoder)
+        return encoder
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,24 +60,6 @@ class Job:
 
     layout: Layout
     out: str
-
-
-def fingerprint(encoder: Encoder) -> str:
-    """The SHA-256 of what embeddings depend on: weights and their types, preprocessing, vocabulary. Reads all weights."""
-    tokenizer = encoder.tokenizer
-    words = None if tokenizer is None else [tokenizer.pieces(), tokenizer.context_length]
-    told = [to_dict(encoder.preprocess), words]
-    digest = hashlib.sha256(json.dumps(told, sort_keys=True).encode())
-    model = encoder.model
-    if isinstance(model, Exported):
-        digest.update(json.dumps(to_dict(model.told), sort_keys=True).encode())
-        return digest.hexdigest()
-    for name, tensor in sorted(model.state_dict().items()):
-        if isinstance(tensor, Tensor):  # get_extra_state() may give anything
-            whole = tensor.detach().cpu().contiguous()
-            digest.update(f"{name} {whole.dtype} {list(whole.shape)}".encode())
-            digest.update(whole.reshape(-1).view(torch.uint8).numpy().data)
-    return digest.hexdigest()
 
 
 def do(work: Work, job: Job, encoder: Encoder, *, on_rows: Callable[[int], None] = lambda number: None) -> Record:

@@ -147,7 +147,7 @@ def test_weights_are_read_only_where_features_are_kept(tmp_path, monkeypatch):
     def never(*_):
         raise AssertionError("weights were read")
 
-    monkeypatch.setattr(backbones, "fingerprint", never)
+    monkeypatch.setattr("fullclip.inference.encoder.fingerprint", never)
     monkeypatch.setattr(backbones, "_gflops", never)
     backbone = ClipBackbone(tiny_encoder(), name="tiny")
     extract(long_split(5), backbone, cache=None, world=ALONE, title="t")

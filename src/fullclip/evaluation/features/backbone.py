@@ -3,8 +3,6 @@
 A backbone's fingerprint names its numbers: kept features are used again only where it is the same.
 """
 
-import hashlib
-import json
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
@@ -12,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -51,8 +49,7 @@ class ClipBackbone(Backbone):
 
     @cached_property
     def fingerprint(self) -> str:
-        model, preprocess = self.encoder.model, self.encoder.preprocess
-        return model.fingerprint if isinstance(model, Exported) else fingerprint(model, preprocess)
+        return self.encoder.fingerprint
 
     @cached_property
     def facts(self) -> Mapping[str, Any]:
@@ -66,9 +63,7 @@ class ClipBackbone(Backbone):
     @cached_property
     def vocabulary(self) -> str:
         """The SHA-256 of its pieces of words and of how many it reads: what its text features depend on beside the weights."""
-        tokenizer = self.encoder.tokenizer
-        told = [] if tokenizer is None else [tokenizer.pieces(), tokenizer.context_length]
-        return hashlib.sha256(json.dumps(told).encode()).hexdigest()
+        return self.encoder.vocabulary
 
     def features(self, images: Sequence[ImageLike]) -> tuple[np.ndarray, list[int], list[ImageError]]:
         return self.encoder.readable_image_features(images)
@@ -127,26 +122,3 @@ def _gflops(forward: Callable[[Tensor], Tensor], image: Tensor) -> float:
     with FlopCounterMode(display=False) as counter, sdpa_kernel(SDPBackend.MATH), torch.enable_grad():
         forward(image)
     return float(counter.get_total_flops()) / 1e9
-
-
-def fingerprint(network: nn.Module, preprocess: PreprocessConfig) -> str:
-    """The SHA-256 of a network's weights, with names and types, of its modules with their plain settings (activation, stride,
-    number of heads), which no weight tells, and of the preprocessing. The device makes no difference.
-    """
-    digest = hashlib.sha256(json.dumps(to_dict(preprocess), sort_keys=True).encode())
-    for name, module in network.named_modules():
-        settings = [(key, value) for key, value in sorted(vars(module).items()) if key != "training" and _is_plain(value)]
-        digest.update(f"{name} {type(module).__name__} {settings}".encode())
-    for name, tensor in sorted(network.state_dict().items()):
-        if not isinstance(tensor, Tensor):  # what get_extra_state() gives
-            continue
-        whole = tensor.detach().cpu().contiguous()
-        digest.update(f"{name} {whole.dtype} {list(whole.shape)}".encode())
-        digest.update(whole.reshape(-1).view(torch.uint8).numpy().data)
-    return digest.hexdigest()
-
-
-def _is_plain(value: Any) -> bool:
-    if isinstance(value, tuple | list):
-        return all(_is_plain(each) for each in value)
-    return value is None or isinstance(value, bool | int | float | str)

@@ -22,7 +22,8 @@ from torch import Tensor, nn
 from fullclip.core.config import from_dict, nearest, to_dict
 from fullclip.core.extras import require
 from fullclip.core.storage import sha256
-from fullclip.evaluation.features.backbone import Backbone, FunctionBackbone, fingerprint
+from fullclip.evaluation.features.backbone import Backbone, FunctionBackbone
+from fullclip.inference.fingerprint import fingerprint
 from fullclip.preprocess.image import PreprocessConfig
 
 IMAGENET = PreprocessConfig(mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225), interpolation="bilinear")
