@@ -33,8 +33,8 @@ def fastest(encoder: Encoder) -> int:
 
 
 def by_trying(seconds: Callable[[int], float], *, first: int = BATCH_SIZE, most: int = MOST) -> int:
-    """The last of first, 2 first, 4 first, ... that was worth it, `seconds` being what a batch of so many takes. Ends where memory
-    does.
+    """The last of first, 2 first, 4 first, ... that was worth it, `seconds` being what a batch of so many takes. It ends where
+    memory does.
     """
     best, best_rate = first, 0.0
     for number in _doubled(first, most):
