@@ -12,7 +12,7 @@ from fullclip.core.storage import cache_folder, file_info
 from fullclip.data import groups, survey as survey_module
 from fullclip.data.drops import DroppedError, Drops
 from fullclip.data.groups import Table, parse_group, read_groups, read_table, scan, sidecar
-from fullclip.data.shards import _samples, read_shard
+from fullclip.data.shards import read_samples, read_shard
 from fullclip.data.survey import Shard, Source, survey
 from pairs import make_pairs, make_shards, picture, write_tar
 
@@ -109,7 +109,7 @@ def test_the_groups_are_the_samples_that_reading_straight_gives(tmp_path_factory
         table = scan(file)
     assert table.torn_at is None
     found = [parse_group(data) for data in read_groups(str(path), table, range(table.num_groups), block_bytes=2000)]
-    assert found == list(_samples(str(path), Drops(strict=True)))
+    assert found == list(read_samples(str(path), Drops(strict=True)))
 
 
 def test_the_table_beside_a_shard_is_what_its_headers_say(tmp_path):

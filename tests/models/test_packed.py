@@ -21,7 +21,7 @@ def tower(*, causal: bool = True, activation: str = "quick_gelu", layers: int = 
         for name, weight in made.named_parameters():
             is_gain = ".ln_" in name and name.endswith("weight")
             weight.copy_(torch.randn(weight.shape, generator=generator) * 0.15 + (1.0 if is_gain else 0.0))
-    return made
+    return made.eval()
 
 
 def rows(batch: int, tokens: int, seed: int = 1) -> torch.Tensor:
@@ -108,3 +108,11 @@ def test_what_is_not_packed():
     half.summary(x.bfloat16(), places).sum().backward()  # a gradient is asked for
     assert not half._packed._packed
     assert half.resblocks[0].mlp.c_fc.weight.grad is not None
+
+
+def test_in_training_mode_a_pass_without_gradients_sees_the_same_bits():
+    """As GradCache's first pass has to (`train/cached.py`)."""
+    made, x, places = tower().train(), rows(3, 6).float(), torch.tensor([1, 4, 5])
+    expected = made.summary(x, places)
+    with torch.no_grad():
+        assert torch.equal(made.summary(x, places), expected)

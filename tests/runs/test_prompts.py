@@ -114,7 +114,7 @@ def test_the_command_asks_a_model_of_a_folder(encoder, tmp_path, monkeypatch, ca
         for place in range(3):
             image = Image.new("RGB", (40, 40), (200 * (1 - number), 10 * place, 200 * number))
             image.save(tmp_path / "task" / colour / f"{place}.png")
-    monkeypatch.setattr("fullclip.load", lambda name: encoder)
+    monkeypatch.setattr("fullclip.load", lambda name, precision: encoder)
     main(["tiny", "--task", str(tmp_path / "task"), "--limit", "4", "--out", str(tmp_path / "out")])
     assert "| task | " in capsys.readouterr().out
     with pytest.raises(SystemExit, match="prompts: no task or folder 'nothing'"):

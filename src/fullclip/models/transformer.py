@@ -26,10 +26,11 @@ class Transformer(nn.Module):
         return x
 
     def summary(self, x: Float[Tensor, "batch tokens dim"], places: Int[Tensor, " batch"]) -> Float[Tensor, "batch dim"]:
-        """Of each row the token at its place, after all blocks. Where no gradient is asked for, the last block computes no
-        other: of a tower of 12 blocks, a fourteenth is spared. On a CPU in half precision, the others are packed.
+        """Of each row the token at its place, after all blocks. In evaluation without gradients, the last block computes no
+        other: of a tower of 12 blocks, a fourteenth is spared. On a CPU in half precision, the others are packed. In training
+        mode nothing is spared: a pass without gradients that goes before one with them sees the same bits.
         """
-        if torch.is_grad_enabled() or not len(self.resblocks):
+        if self.training or torch.is_grad_enabled() or not len(self.resblocks):
             return at(self(x), places)[:, 0]
         *others, last = self.resblocks
         if others and are_packable(x, others[0].mlp.c_fc.weight):

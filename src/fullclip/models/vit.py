@@ -69,7 +69,7 @@ class VisionTransformer(nn.Module):
             raise ValueError(f"images of {height} x {width} pixels are not made of whole patches of {self.patch_size}")
         grid, side = (height // self.patch_size, width // self.patch_size), self.patch_size
         pixels = images.to(self.conv1.weight.dtype)
-        if torch.is_grad_enabled() or pixels.dtype == torch.float32:
+        if self.training or torch.is_grad_enabled() or pixels.dtype not in (torch.bfloat16, torch.float16):
             return rearrange(self.conv1(pixels), "batch dim row column -> batch (row column) dim"), grid
         # patches do not overlap, so it is one matrix product, which half precision is a third faster at
         patches = rearrange(pixels, "b c (row down) (column across) -> b (row column) (c down across)", down=side, across=side)
