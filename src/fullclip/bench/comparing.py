@@ -10,6 +10,7 @@ import numpy as np
 from fullclip.bench.peers import AGREES, Absent
 from fullclip.bench.rows import Bar, Row
 from fullclip.bench.timing import Side, each_took, rates
+from fullclip.core.processor import free_as_usual
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,7 +35,8 @@ def compared(
 ) -> Iterator[Row]:
     """`like` with what the sides took: a row for each rival, and for each that is absent; ours alone where there is nobody."""
     same = [rival for rival in rivals if rival.cosine is None or rival.cosine >= AGREES]
-    values, *others = rates([ours, *(rival.side for rival in same)], rounds=rounds, seconds=seconds)
+    sides = [replace(rival.side, prepare=free_as_usual) for rival in same]
+    values, *others = rates([ours, *sides], rounds=rounds, seconds=seconds)
     in_unit = each_took if like.better == "less" else tuple
     like = replace(like, ours=in_unit(values))
     for rival, found in zip(same, others, strict=True):

@@ -1,7 +1,7 @@
 """The same weights in other packages' hands, in float32, as their users would run them: pixels or tokens in, embeddings out.
 
-What is not installed, or has no such model, is absent, with what to type. They run in this process, and so have the memory that
-`fullclip.load` told it to keep, too: alone they are no faster than here.
+What is not installed, or has no such model, is absent, with what to type. They run in this process; while one is timed, freed
+memory goes back to the system as it does in a process of theirs (`core.processor.free_as_usual`).
 """
 
 import importlib

@@ -5,13 +5,16 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from fullclip.core.processor import keep_freed_memory
+
 
 @dataclass(frozen=True, kw_only=True)
 class Side:
-    """Some work: what is called, and how many things a call is done with."""
+    """Some work: what is called, how many things a call is done with, and what is done before it is timed."""
 
     call: Callable[[], object]
     count: int = 1
+    prepare: Callable[[], None] = keep_freed_memory
 
 
 def rates(sides: Sequence[Side], *, rounds: int, seconds: float = 0.0) -> list[tuple[float, ...]]:
@@ -26,6 +29,7 @@ def rates(sides: Sequence[Side], *, rounds: int, seconds: float = 0.0) -> list[t
 
 
 def _rate(side: Side, seconds: float) -> float:
+    side.prepare()
     calls, start, passed = 0, time.perf_counter(), 0.0
     while not calls or passed < seconds:
         side.call()

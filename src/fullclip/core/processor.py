@@ -13,7 +13,7 @@ _HALVES = {
 # mallopt's names for its parameters (malloc.h), and the largest values they take
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
 _NEVER = 2**31 - 1
-_MOST_MAPPED = 1 << 30
+_MOST_MAPPED, _USUALLY_MAPPED = 1 << 30, 32 << 20
 
 
 @lru_cache(maxsize=1)
@@ -43,9 +43,20 @@ def keep_freed_memory() -> None:
     frees tensors of megabytes many times a second, and pages that come anew are filled with zeros each time. What a process
     needs at most does not change. Elsewhere nothing happens.
     """
+    _set_thresholds(mapped=_MOST_MAPPED, trimmed=_NEVER)
+
+
+def free_as_usual() -> None:
+    """The thresholds that glibc comes to by itself in a process that frees large blocks (mallopt(3)): for comparisons with
+    those who have not asked it.
+    """
+    _set_thresholds(mapped=_USUALLY_MAPPED, trimmed=2 * _USUALLY_MAPPED)
+
+
+def _set_thresholds(*, mapped: int, trimmed: int) -> None:
     if sys.platform != "linux":
         return
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)  # not in every libc
     if mallopt is not None:
-        mallopt(_MMAP_THRESHOLD, _MOST_MAPPED)
-        mallopt(_TRIM_THRESHOLD, _NEVER)
+        mallopt(_MMAP_THRESHOLD, mapped)
+        mallopt(_TRIM_THRESHOLD, trimmed)
