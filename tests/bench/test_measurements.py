@@ -173,7 +173,7 @@ def test_a_runtime_that_is_not_installed_is_a_row(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "openvino", None)
     bench = Workbench(model="tiny", folder=tmp_path, rounds=1, sizes=replace(FEW, ways=("openvino",)))
     (row,) = MEASUREMENTS["exported"].rows(bench)
-    assert (row.ours, row.note) == ((), "openvino is not installed: pip install openvino")
+    assert (row.ours, row.note) == ((), "openvino is not installed: pip install 'fullclip[export]'")
 
 
 def test_memory_is_of_processes_of_their_own(bench):

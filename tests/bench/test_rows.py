@@ -47,7 +47,7 @@ def test_a_row_is_json_with_all_rounds():
     told = json.loads(json.dumps(replace(SHORT, bar=Bar(at_most=3.0, ratio=2.0)).as_json()))
     assert told["ours"] == {"best": 1.0, "rounds": [1.5, 1.0]}
     assert told["ratio"] == 2.5
-    assert told["bar"] == {"ratio": 2.0, "at_most": 3.0, "met": True}
+    assert told["bar"] == {"ratio": 2.0, "at_most": 3.0, "at_least": None, "met": True}
     assert replace(FAST, ours=()).as_json()["ours"] is None
 
 

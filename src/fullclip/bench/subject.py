@@ -70,14 +70,18 @@ def precision_of(tower: torch.nn.Module) -> str:
     return str(max(weights, key=lambda dtype: weights[dtype])).removeprefix("torch.")
 
 
+def check_name(name: str) -> None:
+    """ValueError, with the nearest, for what `open_subject` does not know. Asked before anything is measured."""
+    if not name.startswith(HUB_PREFIX) and not Path(name).exists():
+        lookup(dict.fromkeys([*PRESETS, *BUNDLED, *PRETRAINED]), name, what="model")
+
+
 def open_subject(name: str, folder: Path) -> Subject:
-    """`name` is one of PRESETS, or what `fullclip.load` takes; "small" is the bundled model. ValueError for neither."""
+    """`name` is one of PRESETS, or what `fullclip.load` takes; "small" is the bundled model."""
     if name in PRESETS and name not in BUNDLED:
         path, known = folder / "model", random_checkpoint(PRESETS[name])
         write_checkpoint(known, path, tokenizer=Tokenizer.clip(context_length=known.config.text.context_length))
         return Subject(name=name, path=path, encoder=load(path), checkpoint=known, is_trained=False)
-    if not name.startswith(HUB_PREFIX) and not Path(name).exists():
-        lookup(dict.fromkeys([*PRESETS, *BUNDLED, *PRETRAINED]), name, what="model")
     path, _ = locate(name)
     checkpoint = None if (path / EXPORT_NAME).is_file() else read_checkpoint(path)
     return Subject(name=name, path=path, encoder=load(name), checkpoint=checkpoint, is_trained=True)

@@ -34,9 +34,11 @@ def bench(
 
     from fullclip.bench import machine
     from fullclip.bench.measurements import chosen, measure
+    from fullclip.bench.subject import check_name
     from fullclip.bench.workbench import FULL, Sizes, Workbench
 
     names, sizes = chosen(only), FULL if full else Sizes()
+    check_name(model)
     with machine.threads(threads), TemporaryDirectory(prefix="fullclip-bench-") as folder:
         facts = machine.description()
         workbench = Workbench(model=model, folder=Path(folder), rounds=rounds, sizes=sizes)
