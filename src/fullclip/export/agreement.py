@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from importlib.resources import files
+from itertools import islice
 
 import numpy as np
 
@@ -24,9 +25,9 @@ class Agreement:
     recall_after: float
 
 
-def agreement(before: Encoder, after: Encoder) -> Agreement:
-    """Cosines are the lowest of all. ValueError where the model has no vocabulary."""
-    pairs = list(read_shards([str(files("fullclip").joinpath("assets/sample/heldout"))], Drops()))
+def agreement(before: Encoder, after: Encoder, *, at_most: int | None = None) -> Agreement:
+    """Cosines are the lowest of all. at_most: of the first so many pairs. ValueError where the model has no vocabulary."""
+    pairs = list(islice(read_shards([str(files("fullclip").joinpath("assets/sample/heldout"))], Drops()), at_most))
     images, texts = [pair.image for pair in pairs], [pair.texts[0] for pair in pairs]
     own, other = ((one.encode_images(images), one.encode_texts(texts, truncate=True)) for one in (before, after))
     best, found = (pair[0] @ pair[1].T for pair in (own, other))
