@@ -3,7 +3,6 @@
 import os
 import sys
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -17,7 +16,7 @@ from fullclip.bench.peers import Absent, AbsentError, module, open_peers
 from fullclip.bench.pictures import LARGE, SMALL, jpegs
 from fullclip.bench.rows import Row
 from fullclip.bench.sentences import eighty, padded, prompts, spread
-from fullclip.bench.subject import open_subject
+from fullclip.bench.subject import check_name, open_subject
 from fullclip.bench.texts import in_batches
 from fullclip.bench.workbench import FULL, Sizes, Workbench
 from fullclip.inference import load
@@ -146,7 +145,9 @@ def test_the_bundled_model_agrees_with_itself_in_float32(tmp_path):
 
 def test_names_of_models():
     with pytest.raises(ValueError, match=r"no model named 'ViT-B-23'; did you mean"):
-        open_subject("ViT-B-23", Path())
+        check_name("ViT-B-23")
+    for known in ("ViT-B-32", "tiny", "small", "openai/RN50", "hf-hub:some/one", "."):
+        check_name(known)
 
 
 def test_names_of_measurements():
