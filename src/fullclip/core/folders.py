@@ -8,8 +8,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
+from filelock import FileLock, Timeout
+
 from fullclip.core.remote import filesystem_of, patiently, read_remote
 from fullclip.core.storage import FileInfo, atomic_file, exists, file_info, info_of, is_remote
+
+LOCK_NAME = ".lock"
 
 
 def names_in(folder: str) -> list[str]:
@@ -97,6 +101,25 @@ def read_text(path: str) -> str:
     if not is_remote(path):
         return Path(path).read_text(encoding="utf-8")
     return read_remote(path).decode("utf-8")
+
+
+@contextmanager
+def held(folder: Path, *, doing: str) -> Iterator[None]:
+    """Nobody else holds this local folder, which is made, meanwhile; a killed process holds nothing. ValueError, with what
+    somebody is `doing` there ("training"), where it is held, or is a file.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise ValueError(f"{folder} is a file; give a folder with --out")
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(folder / LOCK_NAME)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise ValueError(f"another process is {doing} into {folder}: wait for its end, or give another --out") from None
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 @contextmanager

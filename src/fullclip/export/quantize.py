@@ -55,8 +55,10 @@ def _openvino(path: Path) -> None:
         for node in model.get_ordered_ops()
         if node.get_type_name() == "MatMul" and node.input_value(1).get_node().get_type_name() == "Constant"
     }
-    for name in products.keys() - set(_kept([*products])):
-        _to_int8(products[name], runtime.opset13)
+    kept = _kept([*products])
+    for name, product in products.items():
+        if name not in kept:
+            _to_int8(product, runtime.opset13)
     written = path.with_suffix(".int8.xml")
     runtime.save_model(model, written, compress_to_fp16=False)
     del model, products

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from fullclip.models.config import Activation
 
 QUICK_GELU = 1.702
+HALF = (torch.bfloat16, torch.float16)
 
 
 class LayerNorm(nn.LayerNorm):

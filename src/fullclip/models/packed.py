@@ -11,9 +11,8 @@ from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from fullclip.models.layers import QUICK_GELU, Block
+from fullclip.models.layers import HALF, QUICK_GELU, Block
 
-_HALF = (torch.bfloat16, torch.float16)
 _LONG = 32  # tokens from which PyTorch's softmax of float32 is faster than that of half precision
 _MOST_SCORES = 1 << 25  # of plain attention: 64 MB in half precision, and again for their softmax
 
@@ -68,7 +67,7 @@ class PackedBlocks:
 
 def are_packable(x: Tensor, weight: Tensor) -> bool:
     """Whether blocks with such weights can be packed for x: in half precision on a CPU that has it, no gradient asked for."""
-    if x.device.type != "cpu" or x.dtype not in _HALF or weight.dtype != x.dtype:
+    if x.device.type != "cpu" or x.dtype not in HALF or weight.dtype != x.dtype:
         return False
     if torch.is_grad_enabled() or torch.compiler.is_compiling() or not torch.backends.mkldnn.is_available():
         return False

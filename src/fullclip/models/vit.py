@@ -7,7 +7,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from fullclip.models.config import VitConfig
-from fullclip.models.layers import LayerNorm
+from fullclip.models.layers import HALF, LayerNorm
 from fullclip.models.positions import positions_for
 from fullclip.models.transformer import Transformer, build_transformer
 
@@ -69,7 +69,7 @@ class VisionTransformer(nn.Module):
             raise ValueError(f"images of {height} x {width} pixels are not made of whole patches of {self.patch_size}")
         grid, side = (height // self.patch_size, width // self.patch_size), self.patch_size
         pixels = images.to(self.conv1.weight.dtype)
-        if self.training or torch.is_grad_enabled() or pixels.dtype not in (torch.bfloat16, torch.float16):
+        if self.training or torch.is_grad_enabled() or pixels.dtype not in HALF:
             return rearrange(self.conv1(pixels), "batch dim row column -> batch (row column) dim"), grid
         # patches do not overlap, so it is one matrix product, which half precision is a third faster at
         patches = rearrange(pixels, "b c (row down) (column across) -> b (row column) (c down across)", down=side, across=side)

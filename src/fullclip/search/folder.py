@@ -10,17 +10,15 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from filelock import FileLock, Timeout
-
+from fullclip.core import folders
 from fullclip.core.config import first_difference, flat, from_dict, to_dict
-from fullclip.core.folders import appeared, files_below, read_text, whole_file
+from fullclip.core.folders import LOCK_NAME, appeared, files_below, read_text, whole_file
 from fullclip.core.storage import is_folder, is_remote
 from fullclip.search.jobs import Layout
 from fullclip.search.parts import PARTS, Record, parse_record
 from fullclip.search.units import Unit
 
 PLAN_NAME = "embed.json"
-_LOCK_NAME = ".lock"
 _PARTIAL = ".partial-"
 _THREADS = 16
 
@@ -51,19 +49,8 @@ def held(out: str) -> Iterator[None]:
     if is_remote(out):
         yield
         return
-    folder = Path(out)
-    if folder.exists() and not folder.is_dir():
-        raise ValueError(f"{out} is a file; give a folder with --out")
-    folder.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(folder / _LOCK_NAME)
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        raise ValueError(f"another process is embedding into {out}: wait for its end, or give another --out") from None
-    try:
+    with folders.held(Path(out), doing="embedding"):
         yield
-    finally:
-        lock.release()
 
 
 def check_usable(out: str) -> None:
@@ -72,7 +59,7 @@ def check_usable(out: str) -> None:
         raise ValueError(f"{out} is a file; give a folder with --out")
     if not is_folder(out) or appeared(f"{out}/{PLAN_NAME}"):
         return
-    names = [path for path in files_below(out) if _PARTIAL not in path and not path.endswith(f"/{_LOCK_NAME}")]
+    names = [path for path in files_below(out) if _PARTIAL not in path and not path.endswith(f"/{LOCK_NAME}")]
     if names:
         raise ValueError(f"{out} holds other files, such as {names[0].rpartition('/')[2]}; give a new folder with --out")
 

@@ -6,8 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock, Timeout
-
+from fullclip.core import folders
 from fullclip.core.config import first_difference, flat
 from fullclip.core.storage import atomic_file
 
@@ -44,19 +43,9 @@ def held(folder: Path, settings: Mapping[str, Any]) -> Iterator[Records]:
     tells its parts from each other (the ways, the seeds). ValueError where another process has the folder, or it was begun
     with other settings.
     """
-    if folder.exists() and not folder.is_dir():
-        raise ValueError(f"{folder} is a file; give a folder with --out")
-    folder.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(folder / ".lock")
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        raise ValueError(f"another process is comparing into {folder}: wait for its end, or give another --out") from None
-    try:
+    with folders.held(folder, doing="comparing"):
         _check_settings(folder, settings)
         yield Records(folder)
-    finally:
-        lock.release()
 
 
 def read_rows(path: Path) -> list[Row]:

@@ -5,8 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from filelock import FileLock, Timeout
-
+from fullclip.core import folders
 from fullclip.core.config import first_difference, flat, from_dict, to_dict
 from fullclip.core.distributed import World
 from fullclip.core.say import say
@@ -52,18 +51,8 @@ def held(out: Path, world: World) -> Iterator[None]:
     if not world.leads:
         yield
         return
-    if out.exists() and not out.is_dir():
-        raise ValueError(f"{out} is a file; give a folder with --out")
-    out.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(out / ".lock")
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        raise ValueError(f"another process is training into {out}: wait for its end, or give another --out") from None
-    try:
+    with folders.held(out, doing="training"):
         yield
-    finally:
-        lock.release()
 
 
 def newest_whole(folder: CheckpointFolder) -> str | None:
