@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from embedded import contents, write_model, write_pictures
+from fullclip.core.parts import held
 from fullclip.search import units
 from fullclip.search.embed import embed
 from fullclip.search.engines import Local
-from fullclip.search.folder import held
 from fullclip.search.jobs import Layout, ModelChoice
 
 pytestmark = pytest.mark.faults
@@ -20,6 +20,7 @@ pytestmark = pytest.mark.faults
 # the command in a process of its own, with units of five files
 _COMMAND = """
 import sys
+from fullclip.core.parts import held
 from fullclip.search import units
 units.UNIT_SIZE = 5
 from fullclip.cli import main
@@ -91,5 +92,5 @@ def test_a_full_disk_is_one_line_and_what_is_there_is_whole(pictures, model, tmp
 
 def test_two_processes_do_not_write_into_one_folder(pictures, model, tmp_path):
     choice = ModelChoice(name=model)
-    with held(str(tmp_path / "out")), pytest.raises(ValueError, match="another process is embedding into"):
+    with held(str(tmp_path / "out"), doing="embedding"), pytest.raises(ValueError, match="another process is embedding into"):
         embed([str(pictures)], str(tmp_path / "out"), engine=Local(choice), choice=choice, layout=Layout())

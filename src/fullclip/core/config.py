@@ -151,6 +151,13 @@ def _scalar(option: Any, value: Any, path: str) -> Any:
         (inner, *_) = get_args(option)
         is_list = isinstance(value, (list, tuple))
         return tuple(_convert(inner, item, f"{path}[{i}]") for i, item in enumerate(value)) if is_list else _NO
+    if get_origin(option) is Mapping:
+        inner = get_args(option)[1]
+        if not isinstance(value, Mapping):
+            return _NO
+        return {name: _convert(inner, item, f"{path}.{name}") for name, item in value.items()}
+    if option is Any:
+        return value
     if option is float and isinstance(value, (int, float)) and not isinstance(value, bool) and value == value:  # not NaN
         return float(value)
     if option is int and isinstance(value, float) and value.is_integer():

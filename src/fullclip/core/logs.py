@@ -10,7 +10,6 @@ from types import TracebackType
 from typing import Any, TypeVar
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, TextColumn, TimeRemainingColumn
-from tensorboardX import SummaryWriter
 
 from fullclip.core.say import stderr
 from fullclip.core.storage import atomic_file
@@ -35,6 +34,8 @@ class MetricsLog:
         with atomic_file(path, "w") as file:
             file.writelines(json.dumps(line) + "\n" for line in lines if line["step"] <= keep_until or "event" in line)
         self._file = path.open("a", encoding="utf-8")
+        from tensorboardX import SummaryWriter  # imports torch, which who shows a bar alone does without
+
         self._events = SummaryWriter(str(self._folder / "tensorboard"), purge_step=keep_until + 1)
 
     def go_back(self, step: int) -> None:
@@ -97,7 +98,8 @@ def progress(unit: str, *columns: ProgressColumn) -> Iterator[Progress]:
         _within_a_bar.reset(token)
 
 
-def track(items: Iterable[T], description: str, *, unit: str) -> Iterator[T]:
-    """`items` as they come, with a bar."""
+def track(items: Iterable[T], description: str, *, unit: str, total: int | None = None) -> Iterator[T]:
+    """`items` as they come, with a bar; `total` of them, where they cannot say it themselves."""
     with progress(unit) as bar:
-        yield from bar.track(items, total=len(items) if isinstance(items, Sized) else None, description=description)
+        known = total if total is not None else len(items) if isinstance(items, Sized) else None
+        yield from bar.track(items, total=known, description=description)

@@ -3,7 +3,6 @@
 All must see the inputs and the folder that gets the parts: on s3://, or on a disk that they share.
 """
 
-import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from threading import Lock
@@ -11,6 +10,7 @@ from typing import Any
 
 import torch
 
+from fullclip.core.cluster import connect
 from fullclip.core.extras import require
 from fullclip.search.engines import Engine, Local
 from fullclip.search.jobs import Job, ModelChoice, do
@@ -54,7 +54,7 @@ class OnRay(Engine):
         self._ray, self._choice, self._fingerprint = require("ray", extra="ray"), choice, ""
         self._is_ours = not self._ray.is_initialized()
         if self._is_ours:
-            _connect(self._ray)
+            connect(self._ray)
         self._workers = list[Any]()
 
     def fingerprint(self) -> str:
@@ -120,15 +120,3 @@ class OnRay(Engine):
             raise OSError(
                 f"a worker died {TRIES} times at one part ({reason}); the same command goes on with the others' parts done"
             ) from None
-
-
-def _connect(ray: Any) -> None:
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # it would tell its makers
-    quiet = {"log_to_driver": False, "logging_level": "ERROR"}
-    if "RAY_ADDRESS" in os.environ:
-        ray.init(**quiet)
-        return
-    try:
-        ray.init(address="auto", **quiet)
-    except ConnectionError:  # none runs here
-        ray.init(address="local", include_dashboard=False, **quiet)

@@ -12,8 +12,9 @@ from rich.progress import TextColumn
 from fullclip.core.extras import require
 from fullclip.core.folders import read_text
 from fullclip.core.logs import progress
+from fullclip.core.parts import check_usable, held, remove_unfinished
 from fullclip.search.engines import Engine
-from fullclip.search.folder import ModelMark, Plan, check_usable, claim, finished, held, remove_unfinished
+from fullclip.search.folder import PLAN_NAME, ModelMark, Plan, claim, finished
 from fullclip.search.jobs import Job, Layout, ModelChoice
 from fullclip.search.parts import SKIPPED, Record, part_name
 from fullclip.search.units import Work, everywhere, find_work
@@ -43,7 +44,7 @@ def embed(inputs: Sequence[str], out: str, *, engine: Engine, choice: ModelChoic
     something else or was begun otherwise, and where nothing could be read.
     """
     out = everywhere(out, os.getcwd())
-    check_usable(out)
+    check_usable(out, plan_name=PLAN_NAME)
     if layout.format == "parquet":
         require("pyarrow", extra="data")  # now, and not after a model was opened
     works = find_work(inputs, what=layout.what)
@@ -52,7 +53,7 @@ def embed(inputs: Sequence[str], out: str, *, engine: Engine, choice: ModelChoic
     mark = ModelMark(
         name=choice.name, fingerprint=engine.fingerprint(), precision=choice.precision or "", decoding=choice.decoding
     )
-    with held(out):
+    with held(out, doing="embedding"):
         done = claim(out, Plan(model=mark, layout=layout, units=tuple(work.unit for work in works)))
         left = [work for work in works if work.number not in done]
         began = time.monotonic()

@@ -1,26 +1,20 @@
-"""The folder that gets embeddings: whose it is, what of it is finished, and nobody else writing into it.
+"""The folder that gets embeddings: whose it is, and what of it is finished.
 
 embed.json says which model, layout and units it was begun with; another run is refused. Local or remote.
 """
 
 import json
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
-from fullclip.core import folders
+from fullclip.core import parts
 from fullclip.core.config import first_difference, flat, from_dict, to_dict
-from fullclip.core.folders import LOCK_NAME, appeared, files_below, read_text, whole_file
-from fullclip.core.storage import is_folder, is_remote
+from fullclip.core.folders import appeared, read_text, whole_file
 from fullclip.search.jobs import Layout
 from fullclip.search.parts import PARTS, Record, parse_record
 from fullclip.search.units import Unit
 
 PLAN_NAME = "embed.json"
-_PARTIAL = ".partial-"
-_THREADS = 16
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,27 +37,6 @@ class Plan:
     version: int = 1
 
 
-@contextmanager
-def held(out: str) -> Iterator[None]:
-    """Nobody else embeds into a local `out` meanwhile; a killed process holds nothing. ValueError where somebody does."""
-    if is_remote(out):
-        yield
-        return
-    with folders.held(Path(out), doing="embedding"):
-        yield
-
-
-def check_usable(out: str) -> None:
-    """ValueError where `out` is a file, or holds something else than embeddings. Asked before a model is opened."""
-    if not is_remote(out) and Path(out).is_file():
-        raise ValueError(f"{out} is a file; give a folder with --out")
-    if not is_folder(out) or appeared(f"{out}/{PLAN_NAME}"):
-        return
-    names = [path for path in files_below(out) if _PARTIAL not in path and not path.endswith(f"/{LOCK_NAME}")]
-    if names:
-        raise ValueError(f"{out} holds other files, such as {names[0].rpartition('/')[2]}; give a new folder with --out")
-
-
 def claim(out: str, plan: Plan) -> dict[int, Record]:
     """Take `out` for this plan, or go on with it: the records of the parts that are finished.
 
@@ -74,24 +47,14 @@ def claim(out: str, plan: Plan) -> dict[int, Record]:
     else:
         with whole_file(f"{out}/{PLAN_NAME}", "w") as file:
             json.dump(to_dict(plan), file, indent=1)
-    remove_unfinished(out)
+    parts.remove_unfinished(out)
     return finished(out, len(plan.units))
-
-
-def remove_unfinished(out: str) -> None:
-    """What processes that were killed have begun. Asked by who holds `out`, while nobody works."""
-    for path in Path(out).rglob(f".*{_PARTIAL}*") if not is_remote(out) else ():
-        path.unlink(missing_ok=True)
 
 
 def finished(out: str, num_units: int) -> dict[int, Record]:
     """The records of the parts whose files are there, with the sizes that they were written with."""
-    sizes = {path.removeprefix(f"{out.rstrip('/')}/"): info.num_bytes for path, info in files_below(out).items()}
-    names = [name for name in sizes if name.startswith(f"{PARTS}/")]
-    with ThreadPoolExecutor(_THREADS) as pool:
-        read = pool.map(lambda name: parse_record(read_text(f"{out}/{name}")), names)
-    records = [record for record in read if record is not None and record.number < num_units]
-    return {record.number: record for record in records if all(sizes.get(file.name) == file.num_bytes for file in record.files)}
+    records = parts.finished(out, PARTS, parse=parse_record, files=lambda record: record.files)
+    return {record.number: record for record in records if record.number < num_units}
 
 
 def _check_same(out: str, plan: Plan) -> None:

@@ -16,6 +16,7 @@ import numpy as np
 from fullclip.core.config import from_dict, to_dict
 from fullclip.core.extras import require
 from fullclip.core.folders import whole_file
+from fullclip.core.parts import FileSize
 from fullclip.data.drops import Drops
 
 Format = Literal["parquet", "npy"]
@@ -24,14 +25,6 @@ PARTS, SKIPPED = "parts", "skipped"
 VECTOR: Mapping[Side, str] = {"images": "image", "texts": "text"}
 _TOLD: Mapping[Side, tuple[str, ...]] = {"images": ("key", "path"), "texts": ("key", "path", "caption")}
 _ROWS_AT_ONCE = 4096
-
-
-@dataclass(frozen=True, kw_only=True)
-class FileSize:
-    """A file of a part, by its name below DIR."""
-
-    name: str
-    num_bytes: int
 
 
 @dataclass(frozen=True, kw_only=True)

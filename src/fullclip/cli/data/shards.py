@@ -1,4 +1,4 @@
-"""fullclip data: pairs into shards, and a look at shards."""
+"""fullclip data shard, inspect, verify: pairs into shards, and a look at shards."""
 
 import sys
 from pathlib import Path
@@ -6,16 +6,12 @@ from typing import Annotated, Any
 
 import typer
 
-from fullclip.cli.decontaminate import decontaminate
 from fullclip.cli.output import Json, note, show_json, show_table
-
-app = typer.Typer(help="Make, inspect and verify shards of (image, text) pairs.", no_args_is_help=True, rich_markup_mode=None)
 
 Shards = Annotated[list[str], typer.Argument(help="Shards: files, globs or folders.")]
 Strict = Annotated[bool, typer.Option("--strict", help="Stop at the first thing that cannot be used.")]
 
 
-@app.command()
 def shard(
     source: Annotated[str, typer.Argument(help="A folder, a table (.csv .tsv .jsonl .parquet) or .tar shards.")],
     out: Annotated[Path, typer.Option(help="The folder to write.")],
@@ -42,7 +38,6 @@ def shard(
         typer.echo(f"{out}: {index.num_pairs:,} pairs in {len(index.shards):,} shards")
 
 
-@app.command()
 def inspect(
     shards: Shards,
     grid: Annotated[Path | None, typer.Option(help="Write a PNG of some pairs here.")] = None,
@@ -68,7 +63,6 @@ def inspect(
         note(f"the picture: {grid}")
 
 
-@app.command()
 def verify(
     shards: Shards,
     quick: Annotated[bool, typer.Option("--quick", help="Do not decode the images.")] = False,
@@ -91,9 +85,6 @@ def verify(
         typer.echo(f"{found.num_pairs:,} pairs in {found.num_shards:,} shards, {found.num_bytes:,} bytes")
     if found.problems or drops.counts:
         raise typer.Exit(1)
-
-
-app.command("decontaminate")(decontaminate)
 
 
 def _cell(value: Any) -> str:

@@ -1,0 +1,11 @@
+"""fullclip data: from web pages to shards of (image, text) pairs, a command a stage."""
+
+import typer
+
+from fullclip.cli.data import decontaminate, shards
+
+app = typer.Typer(help="Build, inspect and verify shards of (image, text) pairs.", no_args_is_help=True, rich_markup_mode=None)
+app.command("shard")(shards.shard)
+app.command("inspect")(shards.inspect)
+app.command("verify")(shards.verify)
+app.command("decontaminate")(decontaminate.decontaminate)

@@ -1,0 +1,198 @@
+"""Rows between stages as Arrow tables: any input as partitions, a partition as a table, a table as a part's file.
+
+Names of columns that stages know: key (once each), url (of an image, or its path), text, and what a stage adds.
+"""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import IO, Any
+
+from fullclip.core.extras import require
+from fullclip.core.folders import names_in
+from fullclip.core.storage import expand, file_info, is_folder, open_file
+from fullclip.data.drops import Drops
+from fullclip.data.tables import TABLE_ENDINGS, TEXT_COLUMNS, Run, cut, ending, find_column, read_rows
+
+ROWS_AT_ONCE = 50_000
+PARTS = "parts"
+URL_COLUMNS = ("url", "image_url", "image", "src", "URL", "path", "filepath", "file_name")
+KEY_COLUMNS = ("key", "id", "uid")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Work:
+    """A partition of a stage's input: a file, or the part of it from `start` up to `end` (`data.tables.Run`).
+
+    version: changes when the file does. file: the number of the file among all.
+    """
+
+    number: int
+    path: str
+    file: int = 0
+    start: int = 0
+    end: int = 0
+    first: int = 0
+    version: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.path} from row {self.first:,}" if self.end else self.path
+
+
+def files_of(inputs: Sequence[str], endings: Sequence[str]) -> list[str]:
+    """The files with one of these endings that inputs (files, globs, ranges, folders, stages' folders) name, in order.
+
+    ValueError where an input names none.
+    """
+    found: dict[str, None] = {}
+    for pattern in inputs:
+        if not pattern:
+            raise ValueError("one of the inputs has an empty name; is a variable of your shell not set?")
+        if is_folder(pattern) and PARTS in names_in(pattern):
+            pattern = f"{pattern.rstrip('/')}/{PARTS}"
+        if is_folder(pattern):
+            paths = [path for suffix in endings for path in _with_ending(pattern, suffix)]
+            if not paths:
+                raise ValueError(f"{pattern}: no {' '.join(endings)} files in this folder")
+        else:
+            paths = expand([pattern], suffix=next((suffix for suffix in endings if pattern.endswith(suffix)), endings[0]))
+        found.update(dict.fromkeys(sorted(paths)))
+    return list(found)
+
+
+def _with_ending(folder: str, suffix: str) -> list[str]:
+    return expand([folder], suffix=suffix) if any(name.endswith(suffix) for name in names_in(folder)) else []
+
+
+def partitions(inputs: Sequence[str], *, rows: int = ROWS_AT_ONCE) -> list[Work]:
+    """Tables, .txt files with a text a line, and folders of a stage or of tables, cut into about `rows` rows each.
+
+    A part of an earlier stage stays one partition.
+    """
+    found = list[Work]()
+    for number, path in enumerate(files_of(inputs, (*TABLE_ENDINGS, ".txt"))):
+        info = file_info(path)
+        version = f"{info.num_bytes} {info.version}"
+        runs = [None] if path.rpartition("/")[0].endswith(f"/{PARTS}") else _runs(path, rows)
+        for run in runs:
+            place = {} if run is None else {"start": run.start, "end": run.end, "first": run.first}
+            found.append(Work(number=len(found), path=path, file=number, version=version, **place))
+    if not found:
+        raise ValueError(f"there is no row in {', '.join(inputs)}")
+    return found
+
+
+def _runs(path: str, rows: int) -> Iterator[Run]:
+    if ending(path) in TABLE_ENDINGS:
+        yield from cut(path, rows, together=None)
+        return
+    with open_file(path) as file:
+        start = end = first = number = 0
+        for number, line in enumerate(file, 1):
+            end += len(line)
+            if number - first == rows:
+                yield Run(start=start, end=end, first=first)
+                start, first = end, number
+        if end > start:
+            yield Run(start=start, end=end, first=first)
+
+
+def read_table(work: Work, drops: Drops, *, columns: Sequence[str] | None = None) -> Any:
+    """The rows of a partition as an Arrow table; `columns`: those that are needed, where the format can leave others out.
+
+    A table of people's own gets the columns that stages know: its images' and texts' as url and text (a list of captions
+    stays one), and key, from the file and the row's number, where it has none.
+    """
+    if work.end == 0 and ending(work.path) == ".parquet":
+        with open_file(work.path) as file:
+            return _whole(work.path, file, columns)
+    run = Run(start=work.start, end=work.end, first=work.first)
+    numbered = _lines(work, drops) if ending(work.path) == ".txt" else list(read_rows(work.path, drops, run=run))
+    table = table_of([row for _, row in numbered])
+    return _named(table, work, [number for number, _ in numbered])
+
+
+def _whole(path: str, file: IO[bytes], columns: Sequence[str] | None) -> Any:
+    parquet = require("pyarrow.parquet", extra="data")
+    try:
+        return parquet.read_table(file, columns=list(columns) if columns else None, use_threads=False)
+    except ValueError as error:
+        raise ValueError(f"{path}: not a whole Parquet file ({error}); run the stage before again") from None
+
+
+def _lines(work: Work, drops: Drops) -> list[tuple[int, dict[str, Any]]]:
+    found = list[tuple[int, dict[str, Any]]]()
+    with open_file(work.path) as file:
+        file.seek(work.start)
+        for number, line in enumerate(file.read(work.end - work.start).splitlines(), work.first):
+            try:
+                text = line.decode("utf-8-sig" if number == 0 else "utf-8").strip()
+            except UnicodeDecodeError:
+                drops.drop("invalid UTF-8", f"{work.path}:{number + 1}")
+                continue
+            if text:
+                found.append((number, {"text": text}))
+            else:
+                drops.drop("empty line", f"{work.path}:{number + 1}")
+    return found
+
+
+def table_of(rows: Sequence[Mapping[str, Any]]) -> Any:
+    """Rows as an Arrow table; a column whose values are of several kinds becomes JSON."""
+    arrow = require("pyarrow", extra="data")
+    names = dict.fromkeys(name for row in rows for name in row if isinstance(name, str))
+    return arrow.table({name: column_of([row.get(name) for row in rows]) for name in names})
+
+
+def column_of(values: Sequence[Any]) -> Any:
+    """Values as an Arrow array."""
+    arrow = require("pyarrow", extra="data")
+    try:
+        return arrow.array(values)
+    except (arrow.ArrowInvalid, arrow.ArrowTypeError, OverflowError, UnicodeEncodeError):
+        told = [None if value is None else value if isinstance(value, str) else json.dumps(value) for value in values]
+        return arrow.array([None if one is None else one.encode("utf-8", "replace").decode() for one in told], arrow.string())
+
+
+def _named(table: Any, work: Work, numbers: Sequence[int]) -> Any:
+    """The table with the names of columns that stages know."""
+    arrow = require("pyarrow", extra="data")
+    if table.num_rows == 0:
+        return table
+    names = list(table.column_names)
+    if "text" not in names:
+        names[names.index(find_column(work.path, names, TEXT_COLUMNS, what="texts"))] = "text"
+    image = next((name for name in URL_COLUMNS if name in names), None)
+    if image is not None and "url" not in names:
+        names[names.index(image)] = "url"
+    key = next((name for name in KEY_COLUMNS if name in names), None)
+    if key is not None:
+        names[names.index(key)] = "key"
+    table = table.rename_columns(names)
+    if key is None:
+        keys = [f"{work.file:05d}-{number:010d}" for number in numbers]
+        return table.add_column(0, "key", arrow.array(keys, arrow.string()))
+    return table.set_column(names.index("key"), "key", table["key"].cast(arrow.string()))
+
+
+def texts_of(table: Any) -> list[str]:
+    """Each row's text; several captions stand one to a line, an absent one is empty."""
+    found = table["text"].to_pylist()
+    return [text if isinstance(text, str) else "\n".join(one for one in text or () if isinstance(one, str)) for text in found]
+
+
+def write_table(table: Any, file: IO[bytes]) -> None:
+    """A table as Parquet; the same table gives the same bytes."""
+    parquet = require("pyarrow.parquet", extra="data")
+    compression = {name: "none" if name == "image" else "zstd" for name in table.column_names}
+    parquet.write_table(table, file, compression=_by_leaf(table, compression))
+
+
+def _by_leaf(table: Any, compression: Mapping[str, str]) -> dict[str, str]:
+    """Parquet wants the names of leaves: of a list "column.list.element"."""
+    types = require("pyarrow.types", extra="data")
+    found = dict[str, str]()
+    for field in table.schema:
+        is_list = types.is_list(field.type) or types.is_large_list(field.type)
+        found[f"{field.name}.list.element" if is_list else field.name] = compression[field.name]
+    return found
