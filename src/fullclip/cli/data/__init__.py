@@ -2,9 +2,12 @@
 
 import typer
 
-from fullclip.cli.data import decontaminate, shards
+from fullclip.cli.data import balance, build, decontaminate, match, shards
 
 app = typer.Typer(help="Build, inspect and verify shards of (image, text) pairs.", no_args_is_help=True, rich_markup_mode=None)
+app.command("build")(build.build)
+app.command("match")(match.match)
+app.command("balance")(balance.balance)
 app.command("shard")(shards.shard)
 app.command("inspect")(shards.inspect)
 app.command("verify")(shards.verify)

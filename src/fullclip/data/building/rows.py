@@ -18,6 +18,7 @@ ROWS_AT_ONCE = 50_000
 PARTS = "parts"
 URL_COLUMNS = ("url", "image_url", "image", "src", "URL", "path", "filepath", "file_name")
 KEY_COLUMNS = ("key", "id", "uid")
+SEPARATOR = "\x01"  # between the captions of a row
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,7 +113,7 @@ def read_table(work: Work, drops: Drops, *, columns: Sequence[str] | None = None
     return _named(table, work, [number for number, _ in numbered])
 
 
-def _whole(path: str, file: IO[bytes], columns: Sequence[str] | None) -> Any:
+def _whole(path: str, file: Any, columns: Sequence[str] | None) -> Any:
     parquet = require("pyarrow.parquet", extra="data")
     try:
         return parquet.read_table(file, columns=list(columns) if columns else None, use_threads=False)
@@ -176,9 +177,11 @@ def _named(table: Any, work: Work, numbers: Sequence[int]) -> Any:
 
 
 def texts_of(table: Any) -> list[str]:
-    """Each row's text; several captions stand one to a line, an absent one is empty."""
+    """Each row's text; several captions are parted by SEPARATOR, an absent one is empty."""
     found = table["text"].to_pylist()
-    return [text if isinstance(text, str) else "\n".join(one for one in text or () if isinstance(one, str)) for text in found]
+    return [
+        text if isinstance(text, str) else SEPARATOR.join(one for one in text or () if isinstance(one, str)) for text in found
+    ]
 
 
 def write_table(table: Any, file: IO[bytes]) -> None:

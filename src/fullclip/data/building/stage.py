@@ -30,8 +30,8 @@ PLAN_NAME, REPORT_NAME, DONE = "stage.json", "report.json", "done"
 
 @dataclass(frozen=True, kw_only=True)
 class Done:
-    """What a partition gave: rows, how many there were, why others were left out, what else was counted, and further tables by
-    the folder that they go to.
+    """What a partition gave: rows, how many there were, why others were left out, what else was counted, further tables by the
+    folder that they go to, and further files that are written already.
     """
 
     table: Any
@@ -39,6 +39,7 @@ class Done:
     drops: Drops
     counts: Mapping[str, int] = field(default_factory=dict)
     beside: Mapping[str, Any] = field(default_factory=dict)
+    files: tuple[FileSize, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,7 +87,7 @@ class Report:
     num_out: int
     num_parts: int
     dropped: tuple[Dropped, ...]
-    counts: Mapping[str, int]
+    counts: Mapping[str, Any]
     resumed: int
     seconds: float
 
@@ -99,12 +100,14 @@ def run_stage(
     works: Sequence[Work],
     do: Callable[[Work], Done],
     engine: Engine,
-    summarize: Callable[[str, Sequence[Record]], Mapping[str, int]] | None = None,
+    prepare: Callable[[str], None] | None = None,
+    summarize: Callable[[str, Sequence[Record]], Mapping[str, Any]] | None = None,
 ) -> Report:
     """`do` every partition on `engine`, in whatever order, each into its part.
 
-    settings: all that the result depends on besides the partitions, JSON-able. summarize: asked at the end with the folder and
-    its records, may write more files there, and gives further counts. ValueError for an `out` that holds something else, or
+    settings: all that the result depends on besides the partitions, JSON-able. prepare: asked first with the folder, for what
+    all partitions need; again where a run goes on. summarize: asked at the end with the folder and its records, may write more
+    files there, and gives further counts. ValueError for an `out` that holds something else, or
     was begun otherwise.
     """
     out = out if is_remote(out) else str(Path(out).absolute())
@@ -114,6 +117,8 @@ def run_stage(
         _claim(out, Plan(stage=stage, settings=settings, works=tuple(works)))
         done = {record.number: record for record in _finished(out) if record.number < len(works)}
         left = [work for work in works if work.number not in done]
+        if prepare and left:
+            prepare(out)
         resumed = len(done)
         writing = partial(_write_part, do=do, out=out)
         for place, record in track(engine.map(writing, left), stage, total=len(left), unit="parts"):
@@ -152,7 +157,7 @@ def part_path(out: str, number: int) -> str:
 def _write_part(work: Work, *, do: Callable[[Work], Done], out: str) -> Record:
     result = do(work)
     tables = {PARTS: result.table, **result.beside}
-    files = list[FileSize]()
+    files = list(result.files)
     for folder, table in tables.items():
         name = f"{folder}/{work.number:06d}.parquet"
         with whole_file(f"{out}/{name}") as file:
@@ -222,7 +227,7 @@ def _check_all_there(out: str, num_parts: int) -> None:
         raise OSError(f"{len(missing)} finished parts are not in {out}: it must be on s3:// or a disk that all workers share")
 
 
-def _report(out: str, plan: Plan, records: Sequence[Record], more: Mapping[str, int]) -> Report:
+def _report(out: str, plan: Plan, records: Sequence[Record], more: Mapping[str, Any]) -> Report:
     drops, counts = Drops(), Counter[str]()
     for record in records:
         counts.update(record.counts)
