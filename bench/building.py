@@ -88,11 +88,11 @@ def main() -> None:
             cap = max(1, number // 500)
             balance = measured("balance", f"{root}/matched", "--cap", str(cap), "--out", f"{root}/balanced", *shared)
             rows.append({"rows": number, "match": match[:2], "balance": balance[:2]})
-            print(
-                f"{number:>12,} rows   match {match[0]:7.1f} s {match[1]:6.0f} MB   balance {balance[0]:7.1f} s {balance[1]:6.0f} MB"
-                f"   {match[2]['counts']['matches'] / number:.1f} matches a text, {balance[2]['num_out'] / number:.0%} kept",
-                flush=True,
+            times = "   ".join(
+                f"{name} {one[0]:7.1f} s {one[1]:6.0f} MB" for name, one in (("match", match), ("balance", balance))
             )
+            matches, kept = match[2]["counts"]["matches"] / number, balance[2]["num_out"] / number
+            print(f"{number:>12,} rows   {times}   {matches:.1f} matches a text, {kept:.0%} kept", flush=True)
             for name in ("rows", "matched", "balanced"):
                 shutil.rmtree(root / name)
     if given.plot:

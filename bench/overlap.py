@@ -17,8 +17,8 @@ import numpy as np
 import torch
 from PIL import Image, ImageFilter
 
-from fullclip.evaluation.overlap.descriptor import describe
 from fullclip.evaluation.overlap.search import Search
+from fullclip.preprocess.descriptor import describe
 from fullclip.preprocess.image import decode_image
 
 NUM_FILES, BLOCK = 512, 4096

@@ -4,4 +4,4 @@ import sys
 from pathlib import Path
 
 RUNS = Path(__file__).parents[2] / "runs"
-sys.path.extend([str(RUNS / "small"), str(RUNS / "assets")])
+sys.path.extend([str(RUNS / "small"), str(RUNS / "assets"), str(RUNS / "web")])

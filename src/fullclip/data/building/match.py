@@ -15,11 +15,13 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, lru_cache, partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from fullclip.core.extras import require
+from fullclip.core.storage import is_remote
 from fullclip.data.building.counts import COUNTS, counts_table, head_and_tail, write_totals
 from fullclip.data.building.engine import Engine
 from fullclip.data.building.queries.lists import read_queries
@@ -29,7 +31,7 @@ from fullclip.data.drops import Drops
 
 QUERIES = "queries"  # the column
 _EDGE = "\0"
-_SPACES = re.compile(r"\s+")
+_ASCII_WORDS = re.compile(r"[A-Za-z0-9_]+|[\s\S]")
 # Thai and Lao, Myanmar, Khmer, kana, Han
 _UNSPACED = (
     "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u31f0-\u31ff"
@@ -40,11 +42,10 @@ _REPORTED = 20_000  # the paper's cap, by which head and tail are told apart in 
 
 def normalize(text: str, *, case_sensitive: bool = False) -> str:
     """As texts and queries are compared."""
+    text = text.replace(_EDGE, " ")
     if not text.isascii():
-        text = unicodedata.normalize("NFC", text.replace(_EDGE, " "))
-    if not case_sensitive:
-        text = text.casefold()
-    return _SPACES.sub(" ", text.replace(_EDGE, " ")).strip()
+        text = unicodedata.normalize("NFC", text)
+    return " ".join((text if case_sensitive else text.casefold()).split())
 
 
 @cache
@@ -70,30 +71,38 @@ def marked(text: str) -> str:
     """A normalised text with a mark at each place where a match may begin or end: a query is in a text by the rule just where
     the marked one is a part of the other.
     """
-    return _EDGE + _EDGE.join(_words().findall(text)) + _EDGE
+    words = _ASCII_WORDS if text.isascii() else _words()  # the same, and faster
+    return _EDGE + _EDGE.join(words.findall(text)) + _EDGE
 
 
 class Matcher:
     """All queries as one automaton (Aho and Corasick 1975), so that a text is gone through once, however many there are."""
 
     def __init__(self, queries: Sequence[str], *, case_sensitive: bool = False) -> None:
-        library = require("ahocorasick_rs", extra="data")
+        self._automaton = require("ahocorasick", extra="data").Automaton()
         self.queries, self._case_sensitive = queries, case_sensitive
-        places: dict[str, list[int]] = {}
+        # queries that are the same once they are normalised, by the first of them
+        self._alike: dict[int, list[int]] = {}
         for number, query in enumerate(queries):
-            if normal := normalize(query.replace(SEPARATOR, " "), case_sensitive=case_sensitive):
-                places.setdefault(marked(normal), []).append(number)
-        if not places:
+            normal = normalize(query.replace(SEPARATOR, " "), case_sensitive=case_sensitive)
+            if not normal:
+                continue
+            first = self._automaton.get(marked(normal), None)
+            if first is None:
+                self._automaton.add_word(marked(normal), number)
+            else:
+                self._alike.setdefault(first, []).append(number)
+        if not len(self._automaton):
             raise ValueError("there is no query in the list; give one that has some with --queries")
-        self._places = list(places.values())
-        kind, form = library.MatchKind.Standard, library.Implementation.ContiguousNFA
-        self._automaton = library.AhoCorasick(list(places), matchkind=kind, implementation=form, store_patterns=False)
+        self._automaton.make_automaton()
 
     def find(self, text: str) -> list[int]:
         """The numbers of the queries that the text has in it, rising."""
         seen = marked(normalize(text, case_sensitive=self._case_sensitive))
-        found = {place for place, _, _ in self._automaton.find_matches_as_indexes(seen, overlapping=True)}
-        return sorted(number for place in found for number in self._places[place])
+        found = {number for _, number in self._automaton.iter(seen)}
+        for first in found & self._alike.keys():
+            found.update(self._alike[first])
+        return sorted(found)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -130,6 +139,7 @@ def match(
     DIR/queries.parquet has how many texts each query is in. What of the list could not be used goes to `drops`.
     """
     listed = read_queries(queries, drops)
+    queries = queries if is_remote(queries) else str(Path(queries).absolute())  # workers elsewhere have other folders
     settings = MatchSettings(queries=queries, sha256=digest(listed), case_sensitive=case_sensitive)
     return run_stage(
         out,
