@@ -15,13 +15,13 @@ from fullclip.data.drops import Drops
 from fullclip.data.shards import find_shards, read_shard
 from fullclip.evaluation.features.backbone import ClipBackbone
 from fullclip.evaluation.overlap.decontaminate import Wanted, decontaminate
-from fullclip.evaluation.overlap.descriptor import describe
 from fullclip.evaluation.overlap.find import Overlaps, find_overlaps
 from fullclip.evaluation.overlap.pictures import Pictures, pictures_of
 from fullclip.evaluation.suite.overlaps import overlap
 from fullclip.evaluation.suite.records import Record
 from fullclip.evaluation.suite.subject import Subject
 from fullclip.evaluation.tasks.task import Example, Task
+from fullclip.preprocess.descriptor import describe
 from fullclip.preprocess.image import decode_image
 from tasks import Listed
 from tiny import tiny_encoder

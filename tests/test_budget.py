@@ -12,6 +12,11 @@ EXCEPTIONS = {
     "cli/train.py:train": "switches of a command line, which are named where they are used",
     "cli/classify.py:classify": "the same",
     "cli/data/shards.py:verify": "the same",
+    "cli/data/shards.py:shard": "the same",
+    "cli/data/deduplicate.py:deduplicate": "the same",
+    "cli/data/queries.py:queries": "the same",
+    "cli/data/collect.py:collect": "the same",
+    "cli/data/download.py:download": "the same",
     "cli/embed.py:embed": "the same",
     "cli/evaluate.py:evaluate": "the same",
 }

@@ -5,10 +5,9 @@ A key's files stand together: `<key>.jpg|png|webp|gif|bmp|tif` beside `<key>.jso
 sizes and SHA-256; `000000.offsets.npy` beside 000000.tar says where each pair begins.
 """
 
-import io
 import json
 import tarfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -84,27 +83,41 @@ def write_index(folder: Path, shards: Sequence[ShardInfo]) -> Index:
 
 def _write_tar(pairs: list[Pair], file: IO[bytes]) -> list[int]:
     """Where each pair begins, and where the last ends."""
-    seen, offsets = set[str](), list[int]()
-    with tarfile.open(fileobj=file, mode="w", format=tarfile.GNU_FORMAT) as tar:
-        for pair in pairs:
-            if not pair.key or "." in pair.key or "/" in pair.key or pair.key in seen:
-                problem = "appears twice in a shard" if pair.key in seen else "must have neither dot nor slash"
-                raise ValueError(f"key {pair.key!r} {problem}")
-            seen.add(pair.key)
-            offsets.append(tar.offset)
-            ending = FEATURES if is_features(pair.image) else image_extension(pair.image, name=pair.key)
-            _add(tar, f"{pair.key}.{ending}", pair.image)
-            fields = {"captions": [], **pair.meta} | {"captions": list(pair.texts)}
-            text = json.dumps(fields, ensure_ascii=False, separators=(",", ":"), default=str)
-            # A lone surrogate has no UTF-8; as a backslash escape it is JSON, and comes back.
-            _add(tar, f"{pair.key}.json", text.encode("utf-8", "backslashreplace"))
-        return [*offsets, tar.offset]
+    seen = set[str]()
+    for pair in pairs:
+        if pair.key in seen:
+            raise ValueError(f"key {pair.key!r} appears twice in a shard")
+        seen.add(pair.key)
+    return write_records((record(pair) for pair in pairs), file.write)
 
 
-def _add(tar: tarfile.TarFile, name: str, data: bytes) -> None:
+def record(pair: Pair) -> bytes:
+    """A pair's files as a tar holds them. ValueError for a key with a dot, a slash or nothing in it, and for no known image."""
+    if not pair.key or "." in pair.key or "/" in pair.key:
+        raise ValueError(f"key {pair.key!r} must have neither dot nor slash")
+    ending = FEATURES if is_features(pair.image) else image_extension(pair.image, name=pair.key)
+    fields = {"captions": [], **pair.meta} | {"captions": list(pair.texts)}
+    text = json.dumps(fields, ensure_ascii=False, separators=(",", ":"), default=str)
+    # A lone surrogate has no UTF-8; as a backslash escape it is JSON, and comes back.
+    told = text.encode("utf-8", "backslashreplace")
+    return _member(f"{pair.key}.{ending}", pair.image) + _member(f"{pair.key}.json", told)
+
+
+def _member(name: str, data: bytes) -> bytes:
     member = tarfile.TarInfo(name)
     member.size = len(data)
-    tar.addfile(member, io.BytesIO(data))
+    return member.tobuf(tarfile.GNU_FORMAT) + data + bytes(-len(data) % tarfile.BLOCKSIZE)
+
+
+def write_records(records: Iterable[bytes], write: Callable[[bytes], Any]) -> list[int]:
+    """Write what `record` gives as one tar. Where each begins, and where the last ends."""
+    offsets = [0]
+    for one in records:
+        write(one)
+        offsets.append(offsets[-1] + len(one))
+    end = offsets[-1] + 2 * tarfile.BLOCKSIZE
+    write(bytes(2 * tarfile.BLOCKSIZE + -end % tarfile.RECORDSIZE))  # as `tarfile` closes one
+    return offsets
 
 
 def read_index(folder: str) -> Index | None:

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fullclip.evaluation.overlap.descriptor import cosines, evened, grey, mirrored
 from fullclip.evaluation.overlap.search import VIEWS, Search, _both_ways, _coefficients, _places, _products
 from fullclip.evaluation.overlap.threshold import DEFAULT
+from fullclip.preprocess.descriptor import cosines, evened, grey, mirrored
 from overlaps import CHANGES, described, drawings
 
 

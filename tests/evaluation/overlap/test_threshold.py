@@ -7,7 +7,6 @@ from scipy import stats
 from sklearn.datasets import load_digits
 
 from fullclip.data.drops import Drops
-from fullclip.evaluation.overlap.descriptor import describe
 from fullclip.evaluation.overlap.pictures import Pictures
 from fullclip.evaluation.overlap.threshold import (
     DEFAULT,
@@ -18,6 +17,7 @@ from fullclip.evaluation.overlap.threshold import (
     parse_thresholds,
     raised,
 )
+from fullclip.preprocess.descriptor import describe
 from overlaps import as_pictures, drawings
 
 

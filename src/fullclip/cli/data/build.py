@@ -23,7 +23,7 @@ def build(
 ) -> None:
     """Run the stages of a recipe, each on what the one before has made; the same command goes on where it was stopped.
 
-    Paths in a recipe are from the folder that it lies in. OUT/shards has the pairs at the end.
+    Paths in a recipe are from the folder that it lies in. OUT/shard has the pairs at the end.
     """
     import os
     import sys

@@ -2,24 +2,81 @@
 
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from fullclip.cli.data.stages import EngineName, RayAddress, Workers, engine_of
 from fullclip.cli.output import Json, note, show_json, show_table
+
+if TYPE_CHECKING:
+    from fullclip.data.building.sharding.shard import Sharded
 
 Shards = Annotated[list[str], typer.Argument(help="Shards: files, globs or folders.")]
 Strict = Annotated[bool, typer.Option("--strict", help="Stop at the first thing that cannot be used.")]
 
 
 def shard(
-    source: Annotated[str, typer.Argument(help="A folder, a table (.csv .tsv .jsonl .parquet) or .tar shards.")],
-    out: Annotated[Path, typer.Option(help="The folder to write.")],
-    pairs_per_shard: Annotated[int, typer.Option(min=1, help="How many pairs go into one shard.")] = 1000,
+    source: Annotated[
+        str, typer.Argument(help="A folder, a table (.csv .tsv .jsonl .parquet), .tar shards, or a stage's folder.")
+    ],
+    out: Annotated[str, typer.Option(help="The folder to write; of a stage's folder also s3://.")],
+    pairs_per_shard: Annotated[
+        int | None, typer.Option(min=1, help="How many pairs go into one shard.  [default: 1000]")
+    ] = None,
+    shard_bytes: Annotated[
+        int | None, typer.Option(min=1, help="How large a shard may be, in place of --pairs-per-shard.")
+    ] = None,
+    shuffle: Annotated[
+        bool | None, typer.Option("--shuffle/--no-shuffle", help="All pairs by chance.  [default: those of a stage's folder]")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Of the order.")] = 0,
+    card: Annotated[
+        bool | None, typer.Option("--card/--no-card", help="Write DATA.md and data.json.  [default: for a stage's folder]")
+    ] = None,
     strict: Strict = False,
+    workers: Workers = None,
+    engine: EngineName = "local",
+    ray_address: RayAddress = None,
     json: Json = False,
 ) -> None:
-    """Write pairs as tar shards with an index."""
+    """Write pairs as tar shards with an index.
+
+    A stage's folder is shuffled as a whole, by a hash of the seed and each key, and DIR/DATA.md tells how the pairs came to be;
+    the same command again goes on where it was stopped.
+    """
+    from contextlib import closing
+
+    from fullclip import __version__
+    from fullclip.core.folders import names_in
+    from fullclip.core.storage import is_folder
+    from fullclip.data.building.rows import PARTS
+
+    is_stage = is_folder(source) and PARTS in names_in(source)
+    if not (is_stage or shuffle or card or shard_bytes):
+        _copy(source, out, pairs_per_shard=pairs_per_shard or 1000, strict=strict, json=json)
+        return
+    from fullclip.data.building.sharding.order import Limit
+    from fullclip.data.building.sharding.shard import works_of, write_all
+
+    if pairs_per_shard and shard_bytes:
+        raise ValueError("give --pairs-per-shard or --shard-bytes, not both")
+    limit = Limit(pairs=None if shard_bytes else pairs_per_shard or 1000, num_bytes=shard_bytes)
+    with closing(engine_of(engine, workers=workers, ray_address=ray_address)) as chosen:
+        found = write_all(
+            works_of(source),
+            out=out,
+            engine=chosen,
+            limit=limit,
+            seed=seed if (is_stage if shuffle is None else shuffle) else None,
+            made_with=f"fullclip {__version__}" if (is_stage if card is None else card) else None,
+            strict=strict,
+        )
+    _tell_sharded(found, out, json=json)
+
+
+def _copy(source: str, out: str, *, pairs_per_shard: int, strict: bool, json: bool) -> None:
+    """Pairs as they come, in this process."""
     from fullclip.core.config import to_dict
     from fullclip.core.logs import track
     from fullclip.data.drops import Drops
@@ -36,6 +93,19 @@ def shard(
         show_json({**to_dict(index), "dropped": drops.report()})
     else:
         typer.echo(f"{out}: {index.num_pairs:,} pairs in {len(index.shards):,} shards")
+
+
+def _tell_sharded(found: "Sharded", out: str, *, json: bool) -> None:
+    from fullclip.data.building.sharding.shard import told
+
+    for one in found.dropped:
+        note(f"left out: {one.count:,} {one.reason} ({one.examples[0]})")
+    if found.resumed:
+        note(f"{found.resumed:,} of the shards were finished before")
+    if json:
+        show_json({**told(found), "out": out})
+    else:
+        typer.echo(f"{out}: {found.num_pairs:,} pairs in {len(found.shards):,} shards")
 
 
 def inspect(

@@ -15,13 +15,13 @@ from fullclip.core.distributed import World, on_leader
 from fullclip.core.storage import atomic_file, atomic_folder, file_info
 from fullclip.data.removal import check_removal, write_without
 from fullclip.data.shards import INDEX_NAME
-from fullclip.evaluation.overlap.descriptor import VERSION
 from fullclip.evaluation.overlap.find import Match, Overlaps, find_overlaps
 from fullclip.evaluation.overlap.page import write_page
 from fullclip.evaluation.overlap.pictures import Pictures, pictures_of
 from fullclip.evaluation.overlap.search import METHOD
 from fullclip.evaluation.overlap.threshold import check_names, own_threshold
 from fullclip.evaluation.tasks.task import Split
+from fullclip.preprocess.descriptor import VERSION
 
 REPORT, PAGE = "decontamination.json", "decontamination.html"
 

@@ -14,9 +14,9 @@ from fullclip.core.distributed import World
 from fullclip.data.drops import Drops
 from fullclip.evaluation.features.backbone import Backbone
 from fullclip.evaluation.features.extract import extract
-from fullclip.evaluation.overlap.descriptor import LENGTH, VERSION, describe
 from fullclip.evaluation.tasks.task import Split
 from fullclip.inference import ImageLike
+from fullclip.preprocess.descriptor import LENGTH, VERSION, describe
 from fullclip.preprocess.image import ImageError, decode_image, from_array
 
 

@@ -11,8 +11,8 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Float32, Int64, UInt8
 
-from fullclip.evaluation.overlap.alignment import align, colours_agree, flat_similarity, is_flat
-from fullclip.evaluation.overlap.descriptor import cosines, evened, grey, mirrored
+from fullclip.preprocess.alignment import align, colours_agree, flat_similarity, is_flat
+from fullclip.preprocess.descriptor import cosines, evened, grey, mirrored
 
 METHOD = 1  # of searching: another one may find other pairs
 

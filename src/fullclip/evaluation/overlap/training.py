@@ -17,7 +17,7 @@ from fullclip.core.storage import FileInfo, file_info
 from fullclip.data.drops import Drops
 from fullclip.data.groups import Table, parse_group, read_groups, read_table
 from fullclip.data.stages import map_ahead
-from fullclip.evaluation.overlap.descriptor import LENGTH, VERSION, describe
+from fullclip.preprocess.descriptor import LENGTH, VERSION, describe
 from fullclip.preprocess.image import IMAGE_EXTENSIONS, ImageError, decode_image
 
 _AHEAD = 64  # files that are being decoded, or wait for it

@@ -10,7 +10,6 @@ from fullclip.core.types import Result
 from fullclip.data.shards import find_shards
 from fullclip.evaluation.features.backbone import ClipBackbone
 from fullclip.evaluation.overlap.decontaminate import pair, shard_versions
-from fullclip.evaluation.overlap.descriptor import VERSION
 from fullclip.evaluation.overlap.find import SetMatches, find_overlaps
 from fullclip.evaluation.overlap.pictures import Pictures, pictures_of
 from fullclip.evaluation.overlap.search import METHOD
@@ -20,6 +19,7 @@ from fullclip.evaluation.suite.records import Record
 from fullclip.evaluation.suite.subject import Subject
 from fullclip.evaluation.suite.zero_shot import zero_shot_logits
 from fullclip.evaluation.tasks.task import Task
+from fullclip.preprocess.descriptor import VERSION
 
 _MOST_PAIRS = 200
 _EDGES = np.linspace(0, 1, 41)

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from PIL import Image, ImageEnhance
 
-from fullclip.evaluation.overlap.alignment import align, colours_agree, flat_similarity, is_flat
-from fullclip.evaluation.overlap.descriptor import SIDE
+from fullclip.preprocess.alignment import align, colours_agree, flat_similarity, is_flat
+from fullclip.preprocess.descriptor import SIDE
 from overlaps import cropped, described, drawings
 
 WHOLE = np.array([[0, 1, 0, 1]], dtype=np.float32)

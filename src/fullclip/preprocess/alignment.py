@@ -9,7 +9,7 @@ from functools import lru_cache
 import numpy as np
 from jaxtyping import Float32, UInt8
 
-from fullclip.evaluation.overlap.descriptor import SIDE, cosines, evened, grey
+from fullclip.preprocess.descriptor import SIDE, cosines, evened, grey
 
 Places = Float32[np.ndarray, "n 4"]
 
@@ -38,8 +38,10 @@ def is_flat(descriptors: UInt8[np.ndarray, "n 1056"]) -> np.ndarray:
     return np.concatenate(sizes or [np.empty(0)]) < _FLAT
 
 
-def flat_similarity(first: UInt8[np.ndarray, "n 1056"], second: UInt8[np.ndarray, "1056"]) -> Float32[np.ndarray, " n"]:
-    """Of pictures without structure: 1 where all is equal, 0 where a level of grey or colour differs by 16 or more."""
+def flat_similarity(first: UInt8[np.ndarray, "n 1056"], second: UInt8[np.ndarray, "*m 1056"]) -> Float32[np.ndarray, " n"]:
+    """Of pictures without structure, to one or each to its own: 1 where all is equal, 0 where a level of grey or colour differs
+    by 16 or more.
+    """
     largest = np.abs(first.astype(np.int16) - second.astype(np.int16)).max(axis=1)
     found: np.ndarray = np.clip(1 - largest / _LEVELS, 0, 1).astype(np.float32)
     return found
@@ -60,6 +62,17 @@ def align(
         return np.empty(0, dtype=np.float32), places
     similarities, ends = zip(*found, strict=True)
     return np.concatenate(similarities), np.concatenate(ends)
+
+
+def similarity_at(
+    first: UInt8[np.ndarray, "n 1056"], second: UInt8[np.ndarray, "n 1056"], places: Places
+) -> Float32[np.ndarray, " n"]:
+    """The similarity of each pair as it lies, which `align` only makes larger."""
+    found = [
+        _similarity(grey(first[at : at + _BLOCK]), grey(second[at : at + _BLOCK]), places[at : at + _BLOCK, None])[:, 0]
+        for at in range(0, len(first), _BLOCK)
+    ]
+    return np.concatenate([np.empty(0, dtype=np.float32), *found])
 
 
 def _moves() -> Float32[np.ndarray, "16 4"]:

@@ -5,7 +5,7 @@ import pytest
 from PIL import ImageOps
 from scipy.fft import dctn
 
-from fullclip.evaluation.overlap.descriptor import LENGTH, SIDE, cosines, describe, emphasis, evened, grey, mirrored
+from fullclip.preprocess.descriptor import LENGTH, SIDE, cosines, describe, emphasis, evened, grey, mirrored
 from overlaps import described, drawings
 
 random = np.random.default_rng(0)

@@ -36,7 +36,7 @@ def mirrored(descriptors: UInt8[np.ndarray, "n 1056"]) -> UInt8[np.ndarray, "n 1
     parts, at = [], 0
     for side in (SIDE, COLOURS, COLOURS):
         flipped = descriptors[:, at : at + side * side].reshape(-1, side, side)[:, :, ::-1]
-        parts.append(flipped.reshape(len(descriptors), -1))
+        parts.append(flipped.reshape(len(descriptors), side * side))
         at += side * side
     return np.concatenate(parts, axis=1)
 
