@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from PIL import ImageOps
+from PIL import Image, ImageDraw, ImageOps
 from scipy.fft import dctn
 
 from fullclip.preprocess.descriptor import LENGTH, SIDE, cosines, describe, emphasis, evened, grey, mirrored
@@ -57,3 +57,14 @@ def test_brightness_and_contrast_change_only_the_size():
     basis = cosines(0.0, 1.0, 16)
     one, other = (evened(basis @ levels @ basis.T, 1.0) for levels in (pixels, 0.4 * pixels + 60))
     np.testing.assert_allclose(other, 0.4 * one, atol=1e-2)
+
+
+def test_what_is_transparent_is_white_unless_nothing_would_be_seen():
+    disc = Image.new("L", (64, 64))
+    ImageDraw.Draw(disc).ellipse((8, 8, 56, 40), fill=255)
+    for ink, paper in (("black", "white"), ("red", "white"), ("white", "black")):
+        drawn = Image.new("RGBA", (64, 64))
+        drawn.paste(Image.new("RGBA", (64, 64), ink), mask=disc)
+        flattened = Image.new("RGB", (64, 64), paper)
+        flattened.paste(Image.new("RGB", (64, 64), ink), mask=disc)
+        np.testing.assert_array_equal(describe(drawn), describe(flattened))

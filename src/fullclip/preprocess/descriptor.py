@@ -11,19 +11,34 @@ from jaxtyping import Float, Float32, UInt8
 from PIL import Image
 
 SIDE, COLOURS = 32, 4
+_SEEN = 32  # levels of grey
 LENGTH = SIDE * SIDE + 2 * COLOURS * COLOURS
-VERSION = 1  # of the bytes: descriptors of another one are made again
+VERSION = 2  # of the bytes: descriptors of another one are made again
 
 
 def describe(picture: Image.Image | UInt8[np.ndarray, "height width 3"]) -> UInt8[np.ndarray, "1056"]:
     """The descriptor of a picture, stretched to a square: the aspect is let go of, so that squashed copies are alike."""
-    image = (Image.fromarray(picture) if isinstance(picture, np.ndarray) else picture).convert("RGB")
+    image = _opaque(Image.fromarray(picture) if isinstance(picture, np.ndarray) else picture)
     # averaging blocks is the same for the large and the small copy; enlarging needs a smooth filter
     grey, *colours = (
         band.resize((side, side), Image.Resampling.BOX if min(image.size) >= side else Image.Resampling.BICUBIC)
         for band, side in zip(image.convert("YCbCr").split(), (SIDE, COLOURS, COLOURS), strict=True)
     )
     return np.concatenate([np.asarray(band, dtype=np.uint8).ravel() for band in (grey, *colours)])
+
+
+def _opaque(image: Image.Image) -> Image.Image:
+    """On white where it is transparent, as pages show it; on black, where nearly nothing would be seen on white."""
+    if not image.has_transparency_data:
+        return image.convert("RGB")
+    drawn = image.convert("RGBA")
+    for paper in ("white", "black"):
+        whole = Image.new("RGBA", drawn.size, paper)
+        whole.alpha_composite(drawn)
+        levels = np.asarray(whole.convert("L"))
+        if int(levels.max()) - int(levels.min()) >= _SEEN:
+            break
+    return whole.convert("RGB")
 
 
 def grey(descriptors: UInt8[np.ndarray, "n 1056"]) -> Float32[np.ndarray, "n 32 32"]:

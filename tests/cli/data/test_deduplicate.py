@@ -73,7 +73,7 @@ def test_a_model_s_embeddings_are_compared(stage, tmp_path):
 
 def test_what_cannot_be_is_said_in_a_line(stage, tmp_path):
     code, _, said = run(str(stage), "--threshold", "2", "--out", str(tmp_path / "out"))
-    assert (code, said) == (2, "a threshold is 2.0: a similarity above 0 and up to 1 is needed, such as 0.8")
+    assert (code, said) == (2, "a threshold is 2.0: a similarity above 0 and up to 1 is needed, such as 0.9")
     code, _, said = run(str(stage), "--against", str(tmp_path / "nowhere"), "--out", str(tmp_path / "out"))
     assert code == 2
     assert "nowhere" in said

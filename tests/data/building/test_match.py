@@ -25,7 +25,8 @@ def in_word(character: str) -> bool:
 
 
 def folded(text: str) -> str:
-    return " ".join(unicodedata.normalize("NFC", text).casefold().split())
+    text = unicodedata.normalize("NFC", text).replace("’", "'").replace("‐", "-").replace("‑", "-")
+    return " ".join(text.casefold().split())
 
 
 def naive(text: str, query: str) -> bool:
@@ -51,6 +52,7 @@ def naive(text: str, query: str) -> bool:
         (".net", ["asp.net", ".NET 4"], [".nets", "net"]),
         ("straße", ["Strasse", "STRASSE", "die Straße"], ["strassen"]),
         ("café", ["cafe\u0301 noir"], ["cafe", "cafés"]),
+        ("cat's-eye", ["a cat’s‑eye", "Cat's‐Eye"], ["cats-eye"]),
         ("猫", ["黒猫がいる", "猫"], ["犬"]),
         ("แมว", ["รูปแมวดำ"], ["หมา"]),
         ("हिन", ["हिन"], ["हिन्दी"]),

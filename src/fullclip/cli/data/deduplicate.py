@@ -23,7 +23,7 @@ def deduplicate(
         typer.Argument(metavar="INPUT", help="Stages' folders, with pictures or not, or tables of urls and texts."),
     ],
     out: Out,
-    threshold: Annotated[float, typer.Option(help="From which similarity on (0 to 1) two pictures are the same.")] = 0.8,
+    threshold: Annotated[float, typer.Option(help="From which similarity on (0 to 1) two pictures are the same.")] = 0.9,
     against: Annotated[
         list[str] | None,
         typer.Option(

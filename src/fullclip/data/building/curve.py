@@ -41,4 +41,3 @@ def _dress(axes: Any, title: str, *, log_y: bool) -> None:
     axes.grid(alpha=0.25)
     axes.spines[["top", "right"]].set_visible(False)
     axes.legend(frameon=False)
-

@@ -1,10 +1,10 @@
 """Which queries a text has in it (CLIP, Radford et al. 2021, section 2.2): rows in; those that match, with their queries, out.
 
-The rule: text and query are compared after Unicode's NFC, folding of case and making a run of white space one space; a match
-is the whole query, letter by letter, which neither begins nor ends within a word. Within a word is between two characters that
-are letters, digits, marks of letters or an underscore; scripts that are written without spaces have no such place. So "dog"
-is in "Dog, asleep" and in "hot-dog" but not in "dogma", "c++" is in "c++11", and "猫" is in "黒猫". Of a row with several
-captions each is looked at alone.
+The rule: text and query are compared after Unicode's NFC, folding of case, and with a run of white space as one space, ’ as '
+and ‐ ‑ as -; a match is the whole query, letter by letter, which neither begins nor ends within a word. Within a word is
+between two characters that are letters, digits, marks of letters or an underscore; scripts that are written without spaces have
+no such place. So "dog" is in "Dog, asleep" and in "hot-dog" but not in "dogma", "c++" is in "c++11", and "猫" is in "黒猫". Of
+a row with several captions each is looked at alone.
 """
 
 import hashlib
@@ -31,6 +31,7 @@ from fullclip.data.drops import Drops
 
 QUERIES = "queries"  # the column
 _EDGE = "\0"
+_AS_TYPED = str.maketrans("’‐‑", "'--")
 _ASCII_WORDS = re.compile(r"[A-Za-z0-9_]+|[\s\S]")
 # Thai and Lao, Myanmar, Khmer, kana, Han
 _UNSPACED = (
@@ -44,7 +45,7 @@ def normalize(text: str, *, case_sensitive: bool = False) -> str:
     """As texts and queries are compared."""
     text = text.replace(_EDGE, " ")
     if not text.isascii():
-        text = unicodedata.normalize("NFC", text)
+        text = unicodedata.normalize("NFC", text).translate(_AS_TYPED)
     return " ".join((text if case_sensitive else text.casefold()).split())
 
 

@@ -20,9 +20,10 @@ from fullclip.core.extras import require
 from fullclip.core.folders import appeared, read_text
 from fullclip.core.storage import is_remote, open_file
 from fullclip.data.building.deduplicating.catalogue import catalogue
-from fullclip.data.building.deduplicating.embeddings import Embedding, join_embedded
+from fullclip.data.building.deduplicating.embeddings import Embedding, joined_by_embedding
 from fullclip.data.building.deduplicating.grouping import EvaluationSet, group, views_of
 from fullclip.data.building.deduplicating.looks import VERSION, look_at_part
+from fullclip.data.building.deduplicating.stars import settle
 from fullclip.data.building.deduplicating.verdicts import GROUPED, REMOVED, judge, write_verdicts
 from fullclip.data.building.engine import Engine
 from fullclip.data.building.rows import Work, read_table
@@ -30,7 +31,7 @@ from fullclip.data.building.stage import Done, Record, Report, run_stage
 from fullclip.data.drops import Drops
 
 HASHES = "hashes"
-THRESHOLD = 0.8  # of pictures; between photographs and copies of them (docs/data.md)
+THRESHOLD = 0.9  # photographs recompressed or resized are above; of drawings in one frame some still are, too (docs/data.md)
 
 
 def deduplicate(
@@ -106,10 +107,9 @@ def _group_all(
     views = views_of(against)
     with catalogue(f"{out}/{HASHES}", len(works)) as found:
         grouping = group(found, views, threshold=threshold)
-        looks = grouping.unions.all_roots()
-        if embedding is not None:
-            join_embedded(grouping.unions, found, works, embedding=embedding, out=out)
-        verdicts = judge(found, views, looks=looks, roots=grouping.unions.all_roots())
+        looks, pictures = settle(found, views, grouping.unions.all_roots(), threshold=threshold)
+        roots = looks if embedding is None else joined_by_embedding(looks, found, works, embedding=embedding, out=out)
+        verdicts = judge(found, views, looks=looks, roots=roots, pictures=pictures, threshold=threshold)
         write_verdicts(out, found, views, verdicts, num_parts=len(works), crowded=grouping.crowds.rows)
 
 

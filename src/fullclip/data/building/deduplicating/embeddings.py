@@ -11,13 +11,14 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float32, Int64
+from jaxtyping import Bool, Float32, Int64
 
 from fullclip.core.folders import appeared, whole_file
 from fullclip.core.logs import track
 from fullclip.core.storage import open_file
 from fullclip.data.building.deduplicating.candidates import Crowds, equal_keys
 from fullclip.data.building.deduplicating.catalogue import Catalogue
+from fullclip.data.building.deduplicating.stars import groups_of, stars
 from fullclip.data.building.deduplicating.unions import Unions
 from fullclip.data.building.rows import Work
 from fullclip.data.drops import Drops
@@ -41,18 +42,34 @@ class Embedding:
     function: Callable[[Sequence[bytes]], Float32[np.ndarray, "n dim"]]
 
 
-def join_embedded(unions: Unions, found: Catalogue, works: Sequence[Work], *, embedding: Embedding, out: str) -> None:
-    """Join the pictures whose embeddings are near. Only the first of each group is embedded, in this process.
+def joined_by_embedding(
+    leaders: Int64[np.ndarray, " rows"], found: Catalogue, works: Sequence[Work], *, embedding: Embedding, out: str
+) -> Int64[np.ndarray, " rows"]:
+    """Which row stays for each, once those whose embeddings are near are the same, too. leaders: which stays by bytes and
+    looks; only these are embedded, in this process.
 
     What is embedded of a partition is kept in `out`, so that a run that was stopped goes on.
     """
     rows = found.pictures
-    rows = rows[unions.roots(rows) == rows]
+    rows = rows[leaders[rows] == rows]
     if len(rows) < 2:
-        return
+        return leaders
     vectors = _embedded(found, rows, works, embedding, f"{out}/{EMBEDDINGS}")
+    unions = Unions(len(rows))
     for first, second in _near(vectors, embedding.threshold):
-        unions.join(rows[first], rows[second])
+        unions.join(first, second)
+    own = np.arange(len(rows))
+
+    def alike(first: int, others: Int64[np.ndarray, " n"]) -> Bool[np.ndarray, " n"]:
+        near: np.ndarray = vectors[others].astype(np.float32) @ vectors[first].astype(np.float32) >= embedding.threshold
+        return near
+
+    for members in groups_of(unions.all_roots(), at_least=2):
+        own[members] = stars(members, alike)
+    joined = np.arange(len(found))
+    joined[rows] = rows[own]
+    stays: np.ndarray = joined[leaders]
+    return stays
 
 
 def _embedded(

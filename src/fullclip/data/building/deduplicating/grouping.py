@@ -1,7 +1,7 @@
 """A catalogue and evaluation sets -> which rows are the same picture, in three steps: bytes, looks, embeddings.
 
-A group is whatever is joined by pairs (connected components). Pictures of evaluation sets are members too, further numbers
-behind the rows; they are known mirrored and a little cut as well.
+A group is whatever is joined by pairs (connected components; `stars.py` makes stars of them). Pictures of evaluation sets are
+members too, further numbers behind the rows; they are known mirrored and a little cut as well.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -20,7 +20,6 @@ from fullclip.preprocess.descriptor import LENGTH, mirrored
 
 _AT_ONCE = 8192  # pairs that are compared, so that what they join is known before the next
 _CUTS = (0.0, 0.05, 0.1)  # of each side of an evaluation set's picture
-_ENOUGH = 0.8
 _WORTH_CLIMBING, _CLIMBS = 0.35, 32
 _WHOLE_ON_WHOLE = (0.0, 1.0, 0.0, 1.0)
 
@@ -154,14 +153,18 @@ def group(found: Catalogue, views: Views, *, threshold: float) -> Grouping:
 
 
 def similarity(
-    first: UInt8[np.ndarray, "n 1056"], second: UInt8[np.ndarray, "n 1056"], places: np.ndarray | None = None
+    first: UInt8[np.ndarray, "n 1056"],
+    second: UInt8[np.ndarray, "n 1056"],
+    places: np.ndarray | None = None,
+    *,
+    enough: float,
 ) -> Float32[np.ndarray, " n"]:
-    """How alike pictures are, of whichever kind, lying about as `places` say; from 0.8 on it is not sought further."""
+    """How alike pictures are, of whichever kind, lying about as `places` say; from `enough` on it is not sought further."""
     if places is None:
         places = np.tile(np.array(_WHOLE_ON_WHOLE, dtype=np.float32), (len(first), 1))
     colours = colours_agree(first, second)
     found = similarity_at(first, second, places) * colours
-    climbing = np.flatnonzero((found < _ENOUGH) & (colours >= _ENOUGH))
+    climbing = np.flatnonzero((found < enough) & (colours >= enough))
     better, _ = align(first[climbing], second[climbing], places[climbing])
     found[climbing] = np.maximum(found[climbing], better * colours[climbing])
     flat = is_flat(first) & is_flat(second)

@@ -20,7 +20,7 @@ from fullclip.data.tables import columns_of, ending, read_rows
 from fullclip.preprocess.alignment import is_flat
 from fullclip.preprocess.descriptor import LENGTH, SIDE, cosines, describe, grey
 
-VERSION = 1
+VERSION = 2
 NO_PICTURE, LIVELY, FLAT, UNREADABLE = range(4)
 WHOLE = (0.0, 1.0)
 DIGEST_BYTES = 16

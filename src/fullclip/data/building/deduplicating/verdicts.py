@@ -24,6 +24,7 @@ from fullclip.data.building.rows import write_table
 GROUPS, GROUPED, REMOVED = "groups.jsonl", "grouped.json", "removed"
 EXACT, NEAR, EMBEDDED, UNREADABLE_PICTURE = "exact copy", "near copy (picture)", "near copy (embedding)", "unreadable picture"
 _BLOCK = 4096
+_SURE = 0.95  # how alike a row and a set's picture are is told up to here; it is sought no further
 _MOST_NAMED = 16  # pictures of a set that a group names
 
 
@@ -43,20 +44,21 @@ class Verdicts:
 
 
 def judge(
-    found: Catalogue, views: Views, *, looks: Int64[np.ndarray, " members"], roots: Int64[np.ndarray, " members"]
+    found: Catalogue,
+    views: Views,
+    *,
+    looks: Int64[np.ndarray, " rows"],
+    roots: Int64[np.ndarray, " rows"],
+    pictures: dict[int, list[int]],
+    threshold: float,
 ) -> Verdicts:
-    """What becomes of the rows. looks: the groups by bytes and looks; roots: by embeddings, too; each as the smallest member.
-
-    Of a group the first row stays, unless a set's picture is in it: then none does.
+    """What becomes of the rows. looks: which row stays for each by bytes and looks; roots: by embeddings, too; pictures: of
+    sets, by the rows that are like them, for which none stays.
     """
-    pictures: dict[int, list[int]] = {}
-    for number, root in enumerate(roots[len(found) :].tolist()):
-        if root < len(found):
-            pictures.setdefault(root, []).append(number)
     own = np.arange(len(found))
-    is_wanted = np.isin(roots[: len(found)], np.fromiter(pictures, dtype=np.int64, count=len(pictures)))
+    is_wanted = np.isin(roots, np.fromiter(pictures, dtype=np.int64, count=len(pictures)))
     unreadable = found.kind == UNREADABLE
-    rows = np.flatnonzero((roots[: len(found)] != own) | is_wanted | unreadable)
+    rows = np.flatnonzero((roots != own) | is_wanted | unreadable)
     kept = roots[rows]
     same_bytes = (found.digest[rows] == found.digest[kept]).all(axis=1)
     same_look = looks[rows] == looks[kept]
@@ -71,7 +73,7 @@ def judge(
     compared = np.flatnonzero(~same_bytes & ~is_wanted[rows])
     for at in range(0, len(compared), _BLOCK):
         part = compared[at : at + _BLOCK]
-        similarities[part] = similarity(found.described(rows[part]), found.described(kept[part]))
+        similarities[part] = similarity(found.described(rows[part]), found.described(kept[part]), enough=threshold)
     for place in np.flatnonzero(is_wanted[rows] & ~unreadable[rows]).tolist():
         similarities[place] = _to_a_set(found, views, int(rows[place]), pictures[int(kept[place])])
     return Verdicts(rows=rows, roots=kept, reasons=tuple(reasons), similarities=similarities, pictures=pictures)
@@ -81,7 +83,7 @@ def _to_a_set(found: Catalogue, views: Views, row: int, pictures: Sequence[int])
     """How like a row is to the nearest of these pictures."""
     chosen = np.flatnonzero(np.isin(views.picture, pictures[:_MOST_NAMED]))
     ours = np.tile(found.described(np.array([row])), (len(chosen), 1))
-    return float(similarity(views.descriptors[chosen], ours, views.places[chosen]).max())
+    return float(similarity(views.descriptors[chosen], ours, views.places[chosen], enough=_SURE).max())
 
 
 def write_verdicts(out: str, found: Catalogue, views: Views, verdicts: Verdicts, *, num_parts: int, crowded: int) -> None:
