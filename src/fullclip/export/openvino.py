@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from fullclip.export.onnx import quietly
-from fullclip.inference.exported import IMAGE, PROJECTION, TEXT, openvino
+from fullclip.inference.exported import IMAGE, PROJECTION, TEXT, openvino, openvino_core
 
 
 def to_openvino(onnx: Path, folder: Path) -> None:
@@ -11,5 +11,5 @@ def to_openvino(onnx: Path, folder: Path) -> None:
     runtime = openvino()
     for name in (IMAGE, PROJECTION, TEXT):
         with quietly():
-            model = runtime.Core().read_model(onnx / f"{name}.onnx")
+            model = openvino_core().read_model(onnx / f"{name}.onnx")
             runtime.save_model(model, folder / f"{name}.xml", compress_to_fp16=False)

@@ -11,7 +11,7 @@ import numpy as np
 
 from fullclip.core.extras import require
 from fullclip.export.onnx import quietly
-from fullclip.inference.exported import IMAGE, TEXT, Format, openvino
+from fullclip.inference.exported import IMAGE, TEXT, Format, openvino, openvino_core
 
 _TOWERS = (IMAGE, TEXT)  # the projection alone is small, and much depends on it
 _PRODUCTS = ("MatMul", "Gemm")
@@ -49,7 +49,7 @@ def _onnx(path: Path) -> None:
 
 def _openvino(path: Path) -> None:
     runtime = openvino()
-    model = runtime.Core().read_model(path)
+    model = openvino_core().read_model(path)
     products = {
         node.get_friendly_name(): node
         for node in model.get_ordered_ops()

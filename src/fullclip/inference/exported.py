@@ -11,6 +11,7 @@ import math
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
@@ -140,6 +141,16 @@ def openvino() -> Any:
             del sys.modules[name]
 
 
+@cache
+def openvino_core() -> Any:
+    """OpenVINO's runtime, one for the process, which is never let go of.
+
+    Its plugin for CPUs gives the thread that loads it another stack for signals, and frees that stack with itself, on whatever
+    thread that happens; the next signal would then end the process without a word.
+    """
+    return openvino().Core()
+
+
 def _onnx(path: Path) -> Run:
     onnxruntime = require("onnxruntime", extra="export")
     options = onnxruntime.SessionOptions()
@@ -151,5 +162,5 @@ def _onnx(path: Path) -> Run:
 
 def _openvino(path: Path, precision: str) -> Run:
     settings: Mapping[str, str] = {"INFERENCE_PRECISION_HINT": precision, "PERFORMANCE_HINT": "LATENCY"}
-    model = openvino().Core().compile_model(str(path), "CPU", settings)
+    model = openvino_core().compile_model(str(path), "CPU", settings)
     return lambda given: [np.array(found) for found in model(given).values()]
