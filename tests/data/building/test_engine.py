@@ -1,6 +1,11 @@
 """The map over partitions: every item once, errors as they are, and a process that dies loses nothing."""
 
+import os
+import subprocess
+import sys
+import time
 from contextlib import closing
+from pathlib import Path
 
 import pytest
 
@@ -38,3 +43,40 @@ def test_who_stops_asking_stops_the_work():
         next(results)
         results.close()
         assert dict(pool.map(building.squared, [3])) == {0: 9}
+
+
+_SLEEPER = """
+import os, time
+from fullclip.data.building.engine import Pool
+
+def told(number):
+    print(os.getpid(), flush=True)
+    time.sleep(number)
+    return number
+
+if __name__ == "__main__":
+    list(Pool(2).map(told, [0, 0, 600, 600, 0, 0]))
+"""
+
+
+@pytest.mark.faults
+def test_workers_end_with_a_parent_that_is_killed(tmp_path):
+    script = tmp_path / "sleeper.py"
+    script.write_text(_SLEEPER)
+    with subprocess.Popen([sys.executable, script], stdout=subprocess.PIPE, text=True) as parent:
+        assert parent.stdout is not None
+        workers = {int(parent.stdout.readline()) for _ in range(4)}
+        parent.kill()
+        until = time.monotonic() + 30
+        while any(_runs(worker) for worker in workers) and time.monotonic() < until:
+            time.sleep(0.05)
+        assert not [worker for worker in workers if _runs(worker)]
+
+
+def _runs(process):
+    """Whether a process is there, and no zombie that nobody has waited for."""
+    try:
+        os.kill(process, 0)
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except (ProcessLookupError, FileNotFoundError):
+        return False

@@ -108,3 +108,24 @@ def test_inputs_that_are_not_there(tmp_path):
     torn.write_bytes(json.dumps({}).encode() * 10)
     with pytest.raises(ValueError, match="not a whole Parquet file"):
         read(torn)
+
+
+def test_rows_whose_own_key_is_absent_are_named_by_file_and_row(tmp_path):
+    write(tmp_path / "a.jsonl", [{"id": 7, "text": "a"}, {"id": None, "text": "b"}, {"text": "c"}, {"id": "", "text": "d"}])
+    expected = ["7", "00000-0000000001", "00000-0000000002", "00000-0000000003"]
+    assert read(tmp_path / "a.jsonl")["key"].to_pylist() == expected
+    pq.write_table(pa.table({"key": [None, "x"], "text": ["a", "b"]}), tmp_path / "b.parquet")
+    assert read(tmp_path / "b.parquet")["key"].to_pylist() == ["00000-0000000000", "x"]
+
+
+def test_a_carriage_return_within_a_line_is_no_new_row(tmp_path):
+    path = tmp_path / "texts.txt"
+    path.write_bytes(b"a dog\rand a cat\r\n" * 7)
+    found = read(path, rows=3)
+    assert found["key"].to_pylist() == [f"00000-{number:010d}" for number in range(7)]
+    assert texts_of(found) == ["a dog\rand a cat"] * 7
+
+
+@pytest.mark.parametrize("values", [[1, 2], [None, None], [{"a": 1}, {"a": 2}], [[1], [2]], [b"a", b"b"]])
+def test_what_is_no_text_is_an_empty_one(values):
+    assert texts_of(pa.table({"text": pa.array(values)})) == ["", ""]

@@ -5,12 +5,13 @@ A function gives the same wherever it runs; an item whose process dies is given 
 
 import os
 import signal
+import threading
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
 from typing import TypeVar
 
 A = TypeVar("A")
@@ -105,6 +106,15 @@ class Pool(Engine):
 
 
 def _begin() -> None:
-    """A worker leaves Ctrl-C to its parent, and takes one processor."""
+    """A worker leaves Ctrl-C to its parent, takes one processor, and ends with its parent."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     os.environ["OMP_NUM_THREADS"] = "1"
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    """Of a parent that was killed, workers would wait for work for ever, and write beside those of the run that goes on."""
+    parent = parent_process()
+    assert parent is not None
+    parent.join()
+    os._exit(1)

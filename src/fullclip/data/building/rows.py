@@ -6,6 +6,7 @@ Names of columns that stages know: key (once each), url (of an image, or its pat
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from io import BytesIO
 from typing import IO, Any
 
 from fullclip.core.extras import require
@@ -125,7 +126,7 @@ def _lines(work: Work, drops: Drops) -> list[tuple[int, dict[str, Any]]]:
     found = list[tuple[int, dict[str, Any]]]()
     with open_file(work.path) as file:
         file.seek(work.start)
-        for number, line in enumerate(file.read(work.end - work.start).splitlines(), work.first):
+        for number, line in enumerate(BytesIO(file.read(work.end - work.start)), work.first):  # lines as `_runs` counts them
             try:
                 text = line.decode("utf-8-sig" if number == 0 else "utf-8").strip()
             except UnicodeDecodeError:
@@ -170,18 +171,18 @@ def _named(table: Any, work: Work, numbers: Sequence[int]) -> Any:
     if key is not None:
         names[names.index(key)] = "key"
     table = table.rename_columns(names)
+    keys = [f"{work.file:05d}-{number:010d}" for number in numbers]
     if key is None:
-        keys = [f"{work.file:05d}-{number:010d}" for number in numbers]
         return table.add_column(0, "key", arrow.array(keys, arrow.string()))
-    return table.set_column(names.index("key"), "key", table["key"].cast(arrow.string()))
+    own = table["key"].cast(arrow.string()).to_pylist()
+    keys = [one or named for one, named in zip(own, keys, strict=True)]
+    return table.set_column(names.index("key"), "key", arrow.array(keys, arrow.string()))
 
 
 def texts_of(table: Any) -> list[str]:
-    """Each row's text; several captions are parted by SEPARATOR, an absent one is empty."""
-    found = table["text"].to_pylist()
-    return [
-        text if isinstance(text, str) else SEPARATOR.join(one for one in text or () if isinstance(one, str)) for text in found
-    ]
+    """Each row's text; several captions are parted by SEPARATOR, an absent one, or what is no text, is empty."""
+    captions = [text if isinstance(text, list) else [text] for text in table["text"].to_pylist()]
+    return [SEPARATOR.join(one for one in some if isinstance(one, str)) for some in captions]
 
 
 def write_table(table: Any, file: IO[bytes]) -> None:
