@@ -135,8 +135,21 @@ def test_from_the_web_to_a_model(web, tmp_path):
     assert (tmp_path / "run/model/model.safetensors").is_file()
 
 
-def test_a_recipe_with_an_option_that_there_is_not(tmp_path):
-    (tmp_path / "recipe.toml").write_text('[match]\ninputs = ["a.txt"]\nqueries = "b.txt"\ncapital = true\n', encoding="utf-8")
+@pytest.mark.parametrize(
+    ("table", "said"),
+    [
+        ("[match]\ncapital = true", "recipe.toml, [match]: No such option: --capital"),
+        ("[balance]\ncap = 'many'", "recipe.toml, [balance]: Invalid value for '--cap'"),
+        ("[deduplicate]\nagainst = ['nosuchset']", "recipe.toml, [deduplicate]: no task or folder 'nosuchset'"),
+    ],
+)
+def test_what_a_recipe_has_wrong_is_told_before_anything_is_done(tmp_path, table, said):
+    (tmp_path / "a.txt").write_text("a dog", encoding="utf-8")
+    first = '[collect]\ninputs = ["a.jsonl"]\n' if "match" in table else '[match]\ninputs = ["a.txt"]\nqueries = "a.txt"\n'
+    table = table + '\nqueries = "a.txt"' if "match" in table else table
+    (tmp_path / "recipe.toml").write_text(f"{first}{table}\n", encoding="utf-8")
     done = fullclip("data", "build", str(tmp_path / "recipe.toml"), "--out", str(tmp_path / "built"))
     assert done.returncode == 2
-    assert "No such option: --capital" in done.stderr
+    assert said in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+    assert not (tmp_path / "built").exists()

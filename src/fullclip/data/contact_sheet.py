@@ -1,8 +1,8 @@
-"""Pairs -> one picture of them all, for people to look at."""
+"""Pairs, or pictures with a line each -> one picture of them all, for people to look at."""
 
 import math
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from PIL import Image, ImageDraw, ImageFont
 
@@ -22,15 +22,23 @@ def draw_contact_sheet(pairs: Sequence[Pair], drops: Drops) -> Image.Image:
 
     A picture that does not decode goes to `drops`, and its card is left out.
     """
-    font = ImageFont.load_default(_FONT_SIZE)
-    contents = []
+    return draw_cards(_decoded(pairs, drops))
+
+
+def _decoded(pairs: Sequence[Pair], drops: Drops) -> Iterator[tuple[Image.Image, str]]:
     for pair in pairs:
         try:
-            picture = _fitted(decode_image(pair.image, name=pair.key))
+            picture = decode_image(pair.image, name=pair.key)
         except ImageError as error:
             drops.drop("unreadable image", str(error))
         else:
-            contents.append((picture, _wrapped(pair.texts[0], font)))
+            yield picture, pair.texts[0]
+
+
+def draw_cards(cards: Iterable[tuple[Image.Image, str]]) -> Image.Image:
+    """The same of pictures with a text each; of each picture no more is kept than is drawn."""
+    font = ImageFont.load_default(_FONT_SIZE)
+    contents = [(_fitted(picture), _wrapped(text, font)) for picture, text in cards]
     num_lines = max((len(lines) for _, lines in contents), default=0)
     width, height = _SIDE + 2 * _MARGIN, _SIDE + 3 * _MARGIN + num_lines * _LINE_HEIGHT
     columns = max(1, math.ceil(math.sqrt(len(contents))))

@@ -26,6 +26,7 @@ TEXT_COLUMNS = ("captions", "caption", "text", "title")
 _ROWS_AT_ONCE = 1024
 _PICTURES_AT_ONCE = 16  # rows of Parquet with an image's bytes in them
 _BUFFER = 1 << 20
+_LONGEST_FIELD = 1 << 30  # Python's own limit, 128 KiB, is less than some texts
 _LONE_RETURN = re.compile(rb"(?<=\r)(?!\n)")
 
 
@@ -114,7 +115,7 @@ class _Lines:
             for line in filter(None, _LONE_RETURN.split(whole)):
                 if self._end is not None and self.at >= self._end:
                     return
-                text = line.decode("utf-8-sig" if self.at == 0 else "utf-8")
+                text = line.decode("utf-8-sig" if self.at == 0 else "utf-8", "surrogateescape")
                 self.at += len(line)
                 yield text
 
@@ -123,22 +124,36 @@ class _Lines:
 def _csv_errors(table: str) -> Iterator[None]:
     try:
         yield
-    except (UnicodeDecodeError, csv.Error) as error:
+    except (UnicodeError, csv.Error) as error:
         raise ValueError(f"{table}: not a whole table in UTF-8 ({error}); mend it, or write it as JSONL") from None
 
 
 def _csv_reader(lines: Iterable[str], table: str, names: Sequence[str] | None) -> "csv.DictReader[str]":
+    csv.field_size_limit(_LONGEST_FIELD)
     # Strict, or a quote that is never closed swallows the rows behind it.
     return csv.DictReader(lines, names, delimiter="\t" if ending(table) == ".tsv" else ",", strict=True)
 
 
 def _csv_rows(table: str, drops: Drops, run: Run | None, columns: Sequence[str] | None) -> Iterator[Numbered]:
     with open_file(table) as file, _csv_errors(table):
-        if run is None:
-            yield from enumerate(_csv_reader(_Lines(file), table, None))
-        else:
-            names = _csv_reader(_Lines(file), table, None).fieldnames
-            yield from enumerate(_csv_reader(_Lines(file, start=run.start, end=run.end), table, names), run.first)
+        names = _csv_reader(_Lines(file), table, None).fieldnames or []
+        "".join(names).encode("utf-8")  # a table whose very head is no UTF-8 is none
+        lines, first = (_Lines(file), 0) if run is None else (_Lines(file, start=run.start, end=run.end), run.first)
+        for number, row in enumerate(_csv_reader(lines, table, None if run is None else names), first):
+            if _is_utf8(row):
+                yield number, row
+            else:
+                drops.drop("invalid UTF-8", f"{table}:{number + 2}")
+
+
+def _is_utf8(row: Row) -> bool:
+    """Whether all of a row's bytes were."""
+    try:
+        for value in row.values():
+            "".join(value or ()).encode("utf-8")  # a text, or the texts of fields that have no column
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _csv_places(file: Any, table: str) -> Iterator[Place]:

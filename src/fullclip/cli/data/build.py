@@ -2,12 +2,15 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from fullclip.cli.data.stages import EngineName, RayAddress, Workers
 from fullclip.cli.output import Json, note, show_json
+
+if TYPE_CHECKING:
+    from fullclip.data.building.recipe import Step
 
 
 def build(
@@ -38,6 +41,8 @@ def build(
     commands: Mapping[str, Any] = context.parent.command.commands  # type: ignore[attr-defined]
     shared = _shared(workers=workers, engine=engine if engine != "local" else None, ray_address=ray_address)
     os.chdir(recipe.parent)
+    for step in steps:
+        _check(step, commands[step.stage], recipe)
     for number, step in enumerate(steps, 1):
         note(f"{number}/{len(steps)} {step.stage}")
         command = commands[step.stage]
@@ -52,6 +57,22 @@ def build(
         show_json({"out": out, "stages": {step.stage: step.out for step in steps}})
     else:
         typer.echo(f"{steps[-1].out}: the end of {len(steps)} stages; a look at it: fullclip data inspect {steps[-1].out}")
+
+
+def _check(step: "Step", command: Any, recipe: Path) -> None:
+    """ValueError where a stage's options are none, or name sets that there are not: before hours of work, not after them."""
+    from fullclip.evaluation.overlap.wanted import wanted_split
+
+    try:
+        with command.make_context(f"fullclip data {step.stage}", [*step.words]) as parsed:
+            given = parsed.params
+    except typer.BadParameter.mro()[1] as error:  # click's error of wrong use, which Typer has a copy of
+        raise ValueError(f"{recipe}, [{step.stage}]: {error.format_message()}") from None
+    for name in (*(given.get("against") or ()), *(given.get("task") or ())):
+        try:
+            wanted_split(name, root=given.get("data"))
+        except ValueError as error:
+            raise ValueError(f"{recipe}, [{step.stage}]: {error}") from None
 
 
 def _shared(**options: Any) -> dict[str, str]:

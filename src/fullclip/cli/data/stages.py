@@ -44,15 +44,19 @@ def tell(report: "Report", *, json: bool) -> None:
         run = {"out": report.out, "resumed": report.resumed, "seconds": round(report.seconds, 3)}
         show_json({**told(report), **run})
         return
-    typer.echo(f"{report.out}: {report.num_out:,} of {report.num_in:,} rows in {report.num_parts:,} parts")
+    typer.echo(f"{report.out}: {report.num_out:,} of {_counted(report.num_in, 'row')} in {_counted(report.num_parts, 'part')}")
     for one in report.dropped:
         note(f"left out: {one.count:,} {one.reason} ({one.examples[0]})")
     for name, value in report.counts.items():
         note(f"{name.replace('_', ' ')}: {_shown(value)}")
     if report.resumed:
-        note(f"{report.resumed:,} of the parts were finished before")
+        note(f"finished before: {_counted(report.resumed, 'part')}")
     if report.resumed < report.num_parts:
         note(f"{report.seconds:,.1f} s")
+
+
+def _counted(number: int, one: str) -> str:
+    return f"{number:,} {one}{'s' if number != 1 else ''}"
 
 
 def _shown(value: Any) -> str:

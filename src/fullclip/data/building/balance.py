@@ -115,7 +115,7 @@ def balance_part(work: Work, *, settings: BalanceSettings) -> Done:
     lists = table[QUERIES].combine_chunks()
     places = compute.index_in(compute.list_flatten(lists), value_set=queries).to_numpy(zero_copy_only=False)
     rows = compute.list_parent_indices(lists).to_numpy()
-    names = _identities(table)
+    names = _identities(table, path=work.path)
     numbers = np.array([number_of(name) for name in names], dtype=np.uint64)
     draws = _mixed(numbers[rows] ^ drawn[places]).astype(np.float64) / _WHOLE
     kept = np.zeros(table.num_rows, dtype=bool)
@@ -128,13 +128,13 @@ def balance_part(work: Work, *, settings: BalanceSettings) -> Done:
     return Done(table=table_kept, num_in=table.num_rows, drops=drops, beside={COUNTS: _counts_of(table_kept)})
 
 
-def _identities(table: Any) -> list[str]:
+def _identities(table: Any, *, path: str) -> list[str]:
     """What each row is drawn by."""
     keys: list[str] = table["key"].to_pylist()
-    if "url" not in table.column_names:
+    if "url" not in table.column_names or "text" not in table.column_names:
         return keys
     urls = table["url"].to_pylist()
-    return [f"{url}\0{text}" if url else key for key, url, text in zip(keys, urls, texts_of(table), strict=True)]
+    return [f"{url}\0{text}" if url else key for key, url, text in zip(keys, urls, texts_of(table, path=path), strict=True)]
 
 
 def number_of(name: str) -> int:

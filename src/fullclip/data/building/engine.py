@@ -11,7 +11,8 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from multiprocessing import get_context, parent_process
+from contextlib import contextmanager
+from multiprocessing import forkserver, get_context, parent_process
 from typing import TypeVar
 
 A = TypeVar("A")
@@ -79,7 +80,10 @@ class Pool(Engine):
                 future.cancel()
 
     def close(self) -> None:
+        """What is being done is given up: who closes has all results, or wants no more."""
         if self._executor is not None:
+            for process in list((self._executor._processes or {}).values()):
+                process.terminate()
             self._executor.shutdown(cancel_futures=True)
             self._executor = None
 
@@ -87,6 +91,8 @@ class Pool(Engine):
         if self._executor is None:
             # forked from this process they would have its threads' locks, held for ever
             context = get_context("forkserver")
+            with _own_modules_only():
+                forkserver.ensure_running()
             self._executor = ProcessPoolExecutor(self._workers, mp_context=context, initializer=_begin)
         return self._executor
 
@@ -103,6 +109,20 @@ class Pool(Engine):
                     f"a process died {TRIES} times at {items[place]} or beside it; where the memory ran out, use fewer "
                     "--workers; the same command goes on with what is done"
                 )
+
+
+@contextmanager
+def _own_modules_only() -> Iterator[None]:
+    """A process that is started meanwhile does not take a file of the working folder (random.py, say) for a module."""
+    before = os.environ.get("PYTHONSAFEPATH")
+    os.environ["PYTHONSAFEPATH"] = "1"
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ["PYTHONSAFEPATH"]
+        else:
+            os.environ["PYTHONSAFEPATH"] = before
 
 
 def _begin() -> None:

@@ -162,7 +162,7 @@ def match_part(work: Work, *, settings: MatchSettings) -> Done:
         return Done(table=table, num_in=num_in, drops=drops)
     matcher, arrow = _matcher(settings), require("pyarrow", extra="data")
     found, counts = list[list[str]](), Counter[str]()
-    for key, text in zip(table["key"].to_pylist(), texts_of(table), strict=True):
+    for key, text in zip(table["key"].to_pylist(), texts_of(table, path=work.path), strict=True):
         matches = [matcher.queries[number] for number in matcher.find(text)]
         found.append(matches)
         counts.update(matches)

@@ -47,6 +47,8 @@ def read_recipe(path: Path, out: str) -> tuple[Step, ...]:
             raise ValueError(f"{path}: there is no stage {name!r}{nearest(name, STAGES)}")
         if not isinstance(settings, Mapping):
             raise ValueError(f"{path}: {name} is {settings!r}; write a table, [{name}]")
+        if name == "match" and "queries" not in settings and not any(step.stage == "queries" for step in found):
+            raise ValueError(f'{path}: match has no list; begin with a table [queries], or give it queries = "FILE"')
         step = _step(path, name, settings, out, before)
         found.append(step)
         before = before if name == "queries" else step.out
@@ -61,6 +63,8 @@ def _step(path: Path, name: str, settings: Mapping[str, Any], out: str, before: 
     inputs = settings.get("inputs", [] if name == "queries" else [before])
     if not isinstance(inputs, list) or not all(isinstance(one, str) for one in inputs):
         raise ValueError(f"{path}: {name}.inputs is {inputs!r}; write a list of names")
+    if wrong := [one for one in inputs if one.startswith("-")]:
+        raise ValueError(f"{path}: {name}.inputs has {wrong[0]!r}; options are keys of their own")
     if inputs == [""]:
         raise ValueError(f'{path}: {name} comes first and has nothing to read; give it inputs = ["..."]')
     words = list(inputs)

@@ -26,12 +26,13 @@ SEPARATOR = "\x01"  # between the captions of a row
 class Work:
     """A partition of a stage's input: a file, or the part of it from `start` up to `end` (`data.tables.Run`).
 
-    version: changes when the file does. file: the number of the file among all.
+    version: changes when the file does. file: the number of the file among all `files`.
     """
 
     number: int
     path: str
     file: int = 0
+    files: int = 1
     start: int = 0
     end: int = 0
     first: int = 0
@@ -72,13 +73,14 @@ def partitions(inputs: Sequence[str], *, rows: int = ROWS_AT_ONCE) -> list[Work]
     A part of an earlier stage stays one partition.
     """
     found = list[Work]()
-    for number, path in enumerate(files_of(inputs, (*TABLE_ENDINGS, ".txt"))):
+    paths = files_of(inputs, (*TABLE_ENDINGS, ".txt"))
+    for number, path in enumerate(paths):
         info = file_info(path)
         version = f"{info.num_bytes} {info.version}"
         runs = [None] if path.rpartition("/")[0].endswith(f"/{PARTS}") else _runs(path, rows)
         for run in runs:
             place = {} if run is None else {"start": run.start, "end": run.end, "first": run.first}
-            found.append(Work(number=len(found), path=path, file=number, version=version, **place))
+            found.append(Work(number=len(found), path=path, file=number, files=len(paths), version=version, **place))
     if not found:
         raise ValueError(f"there is no row in {', '.join(inputs)}")
     return found
@@ -162,8 +164,9 @@ def _named(table: Any, work: Work, numbers: Sequence[int]) -> Any:
     if table.num_rows == 0:
         return table
     names = list(table.column_names)
-    if "text" not in names:
-        names[names.index(find_column(work.path, names, TEXT_COLUMNS, what="texts"))] = "text"
+    text = next((name for name in TEXT_COLUMNS if name in names), None)
+    if "text" not in names and text is not None:
+        names[names.index(text)] = "text"
     image = next((name for name in URL_COLUMNS if name in names), None)
     if image is not None and "url" not in names:
         names[names.index(image)] = "url"
@@ -175,12 +178,16 @@ def _named(table: Any, work: Work, numbers: Sequence[int]) -> Any:
     if key is None:
         return table.add_column(0, "key", arrow.array(keys, arrow.string()))
     own = table["key"].cast(arrow.string()).to_pylist()
-    keys = [one or named for one, named in zip(own, keys, strict=True)]
+    before = f"{work.file:05d}-" if work.files > 1 else ""  # files that were written apart may count their rows alike
+    keys = [f"{before}{one}" if one else named for one, named in zip(own, keys, strict=True)]
     return table.set_column(names.index("key"), "key", arrow.array(keys, arrow.string()))
 
 
-def texts_of(table: Any) -> list[str]:
-    """Each row's text; several captions are parted by SEPARATOR, an absent one, or what is no text, is empty."""
+def texts_of(table: Any, *, path: str) -> list[str]:
+    """Each row's text; several captions are parted by SEPARATOR, an absent one, or what is no text, is empty. ValueError where
+    the table, which is at `path`, has no column of texts.
+    """
+    find_column(path, table.column_names, ("text", *TEXT_COLUMNS), what="texts")
     captions = [text if isinstance(text, list) else [text] for text in table["text"].to_pylist()]
     return [SEPARATOR.join(one for one in some if isinstance(one, str)) for some in captions]
 

@@ -76,6 +76,11 @@ def test_what_is_no_json_is_a_clear_error(block):
         read_metadata(block, max_images=3)
 
 
-@pytest.mark.parametrize("told", [[], 3, "x", {}, {"Envelope": 3}, {"Envelope": {"Payload-Metadata": []}}])
-def test_json_about_something_else(told):
-    assert read_metadata(json.dumps(told).encode(), max_images=3) is None
+@pytest.mark.parametrize("told", [[], 3, "x", {}, {"Envelope": 3}])
+def test_json_that_tells_of_no_record_is_a_clear_error(told):
+    with pytest.raises(ValueError, match="no envelope in it"):
+        read_metadata(json.dumps(told).encode(), max_images=3)
+
+
+def test_json_about_something_else():
+    assert read_metadata(json.dumps({"Envelope": {"Payload-Metadata": []}}).encode(), max_images=3) is None

@@ -25,7 +25,7 @@ def made(folder, *, num_parts=1):
     """A folder of shards that has a stage before it, and one before that."""
     write_stage(folder / "in", rows(), num_parts=num_parts)
     deduplicate(partitions([str(folder / "in")]), out=str(folder / "first"), engine=Pool(1))
-    deduplicate(partitions([str(folder / "first")]), out=str(folder / "second"), engine=Pool(1), threshold=0.9)
+    deduplicate(partitions([str(folder / "first")]), out=str(folder / "second"), engine=Pool(1), threshold=0.95)
     write_all(
         works_of(str(folder / "second")),
         out=str(folder / "shards"),
@@ -50,7 +50,7 @@ def test_the_card_tells_what_there_is_and_how_it_came_to_be(tmp_path):
         ("second", ["first"], 5, 5),
     ]
     assert card["stages"][0]["dropped"] == {"near copy (picture)": 1}
-    assert [one["settings"]["threshold"] for one in card["stages"]] == [0.8, 0.9]
+    assert [one["settings"]["threshold"] for one in card["stages"]] == [0.9, 0.95]
     assert card["shards"] == json.loads((out / "index.json").read_text())["shards"]
     assert (card["sharding"]["seed"], card["sharding"]["pairs"]) == (4, 2)
 

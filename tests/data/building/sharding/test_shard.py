@@ -10,7 +10,7 @@ from fullclip.data.building.sharding.order import Limit
 from fullclip.data.building.sharding.records import number_of
 from fullclip.data.building.sharding.shard import works_of, write_all
 from fullclip.data.drops import DroppedError, Drops
-from fullclip.data.shards import write_shards
+from fullclip.data.shards import read_shards, write_shards
 from fullclip.data.verify import verify_shards
 from pairs import make_pairs, make_shards, read_all
 
@@ -113,8 +113,6 @@ def test_a_shard_is_as_large_as_was_asked(tmp_path):
 
 def test_what_cannot_be_used_is_counted(tmp_path):
     bad = [
-        row("a.b", IMAGES[0]),
-        row("a/b", IMAGES[0]),
         row("", IMAGES[0]),
         row("nothing", None),
         row("svg", b"<svg/>"),
@@ -124,7 +122,7 @@ def test_what_cannot_be_used_is_counted(tmp_path):
     ]
     found = run(write_stage(tmp_path / "in", good_rows(3) + bad, num_parts=2), tmp_path / "out")
     assert {one.reason: one.count for one in found.dropped} == {
-        "key that is empty or has a dot or slash": 3,
+        "empty key": 1,
         "no picture": 1,
         "not an image": 1,
         "no text": 2,
@@ -210,3 +208,8 @@ def test_what_cannot_be_is_refused(tmp_path):
         run(write_stage(tmp_path / "texts", [{"key": "a", "url": "u", "text": "t"}]), tmp_path / "new")
     with pytest.raises(ValueError, match=r"there is no pair to write: 1 rows, and all are left out \(1 no text\)"):
         run(write_stage(tmp_path / "mute", [row("mute", IMAGES[0], "")]), tmp_path / "newer")
+
+
+def test_names_of_files_are_keys_without_dots_and_slashes(tmp_path):
+    run(write_stage(tmp_path / "in", [row("folder/a.jpg", IMAGES[0]), row("b.png", IMAGES[1])]), tmp_path / "out")
+    assert sorted(pair.key for pair in read_shards([str(tmp_path / "out")], Drops())) == ["b_png", "folder-a_jpg"]

@@ -81,6 +81,8 @@ def read_archive(path: str, drops: Drops, limits: Limits, *, kinds: frozenset[st
             if found is None:
                 if damage:
                     drops.drop("archive: damaged, the rest is lost", damage)
+                elif not number:
+                    drops.drop("archive: no record in it", path)
                 return
             start = found
         drops.drop("archive: damaged too often, the rest is lost", f"{path} at byte {start:,}")

@@ -11,12 +11,15 @@ from fullclip.data.building.collecting.pages import Page, PageReader
 def read_metadata(block: bytes, *, max_images: int) -> tuple[str, Page] | None:
     """(the page's address, the page) of a record about a response with HTML; None for records about others.
 
-    ValueError where it is no JSON.
+    ValueError where it is no JSON, or none that tells of a record.
     """
     try:
-        envelope = _part(json.loads(block), "Envelope")
+        told = json.loads(block)
     except RecursionError:
         raise ValueError("nested too deeply") from None
+    envelope = _part(told, "Envelope")
+    if not envelope:
+        raise ValueError("no envelope in it")
     address = _word(_part(envelope, "WARC-Header-Metadata"), "WARC-Target-URI")
     response = _part(envelope, "Payload-Metadata", "HTTP-Response-Metadata")
     content = _part(response, "HTML-Metadata")

@@ -46,6 +46,18 @@ def is_public(address: str) -> bool:
     return found.is_global and not found.is_multicast and not any(found in network for network in _NOT_ASKED)
 
 
+def may_be_asked(address: str, *, allow_private: bool) -> bool:
+    """Whether an address may be asked: a public one or, with `allow_private`, one of the own network. Never one of the link
+    alone, where clouds tell their secrets, nor one that is nobody's.
+    """
+    if not allow_private:
+        return is_public(address)
+    found = ip_address(address.partition("%")[0])
+    if isinstance(found, IPv6Address) and found.ipv4_mapped is not None:
+        found = found.ipv4_mapped
+    return not (found.is_link_local or found.is_multicast or found.is_unspecified or found in _NOT_ASKED[0])
+
+
 def read_url(text: str, *, allow_private: bool) -> Url:
     """The URL that a text is, without its fragment; FetchError where it may not be asked.
 
@@ -83,7 +95,7 @@ def check_literal(host: str, *, allow_private: bool) -> None:
         except OSError:
             return
         raise FetchError("refused address", f"{host}: an odd form") from None
-    if not allow_private and not is_public(host):
+    if not may_be_asked(host, allow_private=allow_private):
         raise FetchError("refused address", host)
 
 
@@ -134,7 +146,7 @@ class Resolver:
             found = await self._lookup(host)
         except UnknownHostError as error:
             return error
-        usable = [one for one in found if self._allow_private or is_public(one[1])]
+        usable = [one for one in found if may_be_asked(one[1], allow_private=self._allow_private)]
         return usable or RefusedAddressError(f"{host} is {found[0][1]}" if found else host)
 
     async def close(self) -> None:

@@ -131,8 +131,9 @@ def _pair_of(row: dict[str, Any], drops: Drops, place: str) -> "Pair | None":
     from fullclip.preprocess.image import is_image
 
     key, image, text = row["key"], row["image"], row["text"]
-    if not isinstance(key, str) or not key or "." in key or "/" in key:
-        drops.drop("key that is empty or has a dot or slash", f"{place} {key!r}")
+    key = str(key or "").replace("/", "-").replace(".", "_")  # which part a file's name
+    if not key:
+        drops.drop("empty key", place)
         return None
     if not isinstance(image, bytes) or not is_image(image):
         drops.drop("not an image" if image else "no picture", key)
