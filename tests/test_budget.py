@@ -18,6 +18,9 @@ EXCEPTIONS = {
     "cli/data/collect.py:collect": "the same",
     "cli/data/download.py:download": "the same",
     "cli/embed.py:embed": "the same",
+    "cli/rerank.py:rerank": "the same",
+    "cli/search/query.py:query": "the same",
+    "cli/serve.py:serve": "the same",
     "cli/evaluate.py:evaluate": "the same",
 }
 

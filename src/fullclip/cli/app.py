@@ -10,7 +10,22 @@ from typing import Annotated
 
 import typer
 
-from fullclip.cli import bench, classify, compare, data, demo, embed, evaluate, export, models, report, train
+from fullclip.cli import (
+    bench,
+    classify,
+    compare,
+    data,
+    demo,
+    embed,
+    evaluate,
+    export,
+    models,
+    report,
+    rerank,
+    search,
+    serve,
+    train,
+)
 
 app = typer.Typer(
     name="fullclip",
@@ -22,12 +37,15 @@ app = typer.Typer(
 )
 app.command("classify")(classify.classify)
 app.command("embed")(embed.embed)
+app.command("rerank")(rerank.rerank)
+app.command("serve")(serve.serve)
 app.command("train")(train.train)
 app.command("demo")(demo.demo)
 app.command("evaluate")(evaluate.evaluate)
 app.command("report")(report.report)
 app.command("export")(export.export)
 app.command("bench")(bench.bench)
+app.add_typer(search.app, name="search")
 app.add_typer(data.app, name="data")
 app.add_typer(compare.app, name="compare")
 app.add_typer(models.app, name="models")

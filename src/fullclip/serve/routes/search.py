@@ -1,0 +1,79 @@
+"""POST /v1/search: texts, pictures and keys in, the pictures of the index that are most like them out."""
+
+import base64
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from fastapi import APIRouter, Response
+
+from fullclip.core.types import Hit
+from fullclip.inference import Encoder
+from fullclip.serve.errors import ApiError, refused
+from fullclip.serve.parts import FreshIndex, Parts, finite, listed
+from fullclip.serve.routes.strict import strict_router
+from fullclip.serve.schemas import ErrorAnswer, SearchAnswer, SearchRequest
+
+if TYPE_CHECKING:
+    from fullclip.search.index import Index
+
+
+def router(parts: Parts) -> APIRouter:
+    routes = strict_router()
+    missing: dict[int | str, dict[str, Any]] = {404: {"model": ErrorAnswer, "description": "No index, or no such key."}}
+
+    @routes.post("/v1/search", response_model=SearchAnswer, responses=missing, tags=["search"])
+    async def search(asked: SearchRequest) -> Response:
+        """The pictures of the index that are most like what is wanted, the best first, with copies folded."""
+        fresh = parts.index
+        if fresh is None:
+            raise ApiError(404, "this server has no index: start it with --index DIR", code="no_index")
+        texts, minus, like = listed(asked.text), listed(asked.minus), listed(asked.like)
+        sent = listed(asked.image)
+        if not texts and not sent and not like:
+            raise ApiError(400, "give at least one of text, image and like", code="invalid_value")
+        parts.check_number(len(texts) + len(minus) + len(like) + len(sent))
+        parts.check_texts([*texts, *minus, *like])
+        if texts or minus:
+            await parts.model.count([*texts, *minus])
+        names = [f"image {place}" for place in range(len(sent))]
+        pictures = await parts.pictures(sent, names)
+        wish = {"texts": texts, "images": pictures, "like": like, "minus": minus}
+        encoder = parts.model.seen_from_threads(names)
+        with refused():
+            hits = await parts.model.aside(partial(_found, fresh, encoder, wish, asked))
+        return await parts.answer({"hits": hits})
+
+    return routes
+
+
+def _found(fresh: FreshIndex, encoder: Encoder, wish: dict[str, Any], asked: SearchRequest) -> list[dict[str, Any]]:
+    """The hits, in a thread; ApiError for a key that is not there and an index that cannot be read now."""
+    from fullclip.search.query import combined  # its packages are needed where there is an index
+
+    try:
+        index = fresh.get()
+        for key in wish["like"]:
+            if not _has(index, key):
+                raise ApiError(404, f"no picture {key[:200]!r} in the index", code="no_such_key")
+        vector = combined(encoder, index, **wish)
+        [hits] = index.search(vector[None], top=asked.top, where=asked.where)
+        return [_shown(hit, index) for hit in hits]
+    except (OSError, RuntimeError):  # LanceDB's words for files that are not there
+        raise fresh.unavailable() from None
+
+
+def _has(index: "Index", key: str) -> bool:
+    try:
+        index.vector(key)
+    except KeyError:
+        return False
+    return True
+
+
+def _shown(hit: Hit, index: "Index") -> dict[str, Any]:
+    try:
+        thumbnail = index.thumbnail(hit.key)
+    except KeyError:  # removed meanwhile
+        thumbnail = None
+    url = None if thumbnail is None else f"data:image/jpeg;base64,{base64.b64encode(thumbnail).decode()}"
+    return {"key": finite(hit.key), "score": float(hit.score), "meta": finite(dict(hit.meta)), "thumbnail": url}

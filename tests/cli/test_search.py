@@ -1,0 +1,124 @@
+"""fullclip search as a user types it."""
+
+import base64
+import io
+import json
+
+import pytest
+from PIL import Image
+from typer.testing import CliRunner
+
+from embedded import CAPTIONS, NUM, write_model, write_pictures
+from fullclip.cli.search import app
+
+
+def run(*words: object) -> tuple[int, str, str]:
+    """(exit code, stdout, stderr or the error as it would be reported)."""
+    result = CliRunner().invoke(app, [str(word) for word in words])
+    if result.exception is not None and not isinstance(result.exception, SystemExit):
+        return (2 if isinstance(result.exception, ValueError) else 1), result.stdout, str(result.exception)
+    return result.exit_code, result.stdout, result.stderr
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory) -> str:
+    return write_model(tmp_path_factory.mktemp("model") / "tiny")
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("pictures")
+    write_pictures(folder)
+    (folder / "torn.png").write_bytes(b"no picture")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def index(tmp_path_factory, model, pictures):
+    folder = tmp_path_factory.mktemp("index") / "index"
+    assert run("build", pictures, "--index", folder, "--model", model)[0] == 0
+    return folder
+
+
+def asked(index, *words: object) -> list[dict]:
+    code, said, error = run("query", index, *words, "--json")
+    assert code == 0, error
+    return json.loads(said)["hits"]
+
+
+def test_build_add_and_remove(model, pictures, tmp_path):
+    index = tmp_path / "index"
+    code, said, notes = run("build", pictures / "a", "--index", index, "--model", model)
+    assert (code, said) == (0, f"{index}: 5 pictures\n")
+    assert "5 added" in notes
+    code, said, notes = run("build", pictures / "a", "--index", index, "--model", model)
+    assert (code, "5 unchanged" in notes) == (0, True)
+    code, said, _ = run("add", pictures, "--index", index, "--json")
+    told = json.loads(said)
+    assert (code, told["added"], told["rows"], told["skipped"]) == (0, NUM, 15, {"unreadable image": 1})
+    assert told["examples"]["unreadable image"][0].startswith(f"{pictures}/torn.png: ")
+    assert run("remove", "--index", index, "000.png", "002.png")[:2] == (0, "2 removed\n")
+    assert json.loads(run("remove", "--index", index, "--where", "path LIKE 'a/%'", "--json")[1]) == {"removed": 5}
+    assert json.loads(run("stats", index, "--json")[1])["rows"] == 8
+    code, said, _ = run("stats", index)
+    assert (code, "model" in said, "width (int32)" in said) == (0, True, True)
+
+
+def test_a_query_in_words_as_a_table(index):
+    code, said, _ = run("query", index, "a dog", "a cat", "--top", "3", "--duplicates")
+    lines = said.splitlines()
+    assert (code, len(lines)) == (0, 4)
+    assert lines[0].split() == ["score", "key", "caption", "also"]
+    assert "picture " in lines[1]
+
+
+def test_a_query_with_pictures_keys_conditions_and_thumbnails(index, pictures):
+    (hit,) = asked(index, "--image", pictures / "a/004.png", "--top", 1, "--duplicates", "--thumbnails")
+    assert (hit["key"], hit["meta"]["captions"]) == ("a/004.png", list(CAPTIONS[4]))
+    assert hit["score"] > 0.999
+    kind, _, data = hit["thumbnail"].partition(",")
+    assert kind == "data:image/jpeg;base64"
+    with Image.open(io.BytesIO(base64.b64decode(data))) as thumbnail:
+        assert thumbnail.size == (40, 36)
+    assert asked(index, "--like", "b/003.png", "--top", 1, "--duplicates")[0]["key"] == "b/003.png"
+    found = asked(index, "a dog", "--minus", "snow", "--where", "key LIKE 'b/%' AND width = 40", "--duplicates")
+    assert sorted(hit["key"] for hit in found) == [f"b/{i:03d}.png" for i in range(1, NUM, 2)]
+    folded = asked(index, "a dog")
+    assert sorted(key for hit in folded for key in (hit["key"], *hit["meta"]["duplicates"])) == sorted(
+        f"{'ab'[i % 2]}/{i:03d}.png" for i in range(NUM)
+    )
+    assert asked(index, "a dog", "--where", "width > 40") == []
+
+
+def test_a_sheet(index, tmp_path):
+    code, _, _ = run("query", index, "a dog", "--duplicates", "--top", 4, "--grid", tmp_path / "sheet.png")
+    assert code == 0
+    with Image.open(tmp_path / "sheet.png") as sheet:
+        assert (sheet.format, sheet.width > 400, sheet.height > 400) == ("PNG", True, True)
+    code, _, said = run("query", index, "a dog", "--where", "width > 40", "--grid", tmp_path / "none.png")
+    assert (code, "no sheet to draw" in said, (tmp_path / "none.png").exists()) == (2, True, False)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("query", "INDEX"), "nothing to look for"),
+        (("query", "INDEX", "--minus", "snow"), "nothing to look for"),
+        (("query", "INDEX", "a dog", "--where", "widt > 3"), "No field named widt; the columns are key"),
+        (("query", "INDEX", "a dog", "--thumbnails"), "add --json"),
+        (("query", "INDEX", "a dog", "--grid", "sheet.jpg"), "ends with .png"),
+        (("query", "INDEX", "--like", "no such"), "no picture with the key 'no such'"),
+        (("query", "INDEX", "--image", "/no/such.png"), "no such file"),
+        (("query", "/no/such/index", "a dog"), "no index; make one with: fullclip search build"),
+        (("add", "PICTURES", "--index", "/no/such/index"), "no index; make one with"),
+        (("add", "/no/such/pictures", "--index", "INDEX"), "no such file or folder"),
+        (("build", "PICTURES", "--index", "PICTURES"), "holds other files"),
+        (("remove", "--index", "INDEX"), "name the keys to remove"),
+    ],
+)
+def test_mistakes_are_one_line(index, pictures, words, said):
+    given = [{"INDEX": index, "PICTURES": pictures}.get(word, word) for word in words]
+    code, out, error = run(*given)
+    assert (code, out) == (2, "")
+    assert said in error
+    assert "\n" not in error.strip()
