@@ -191,7 +191,7 @@ def theirs(folder: str, queries: np.ndarray, truth: np.ndarray) -> Iterator[str]
 
     def search(query: np.ndarray) -> list[int]:
         asked = table.search(query).distance_type("dot").nprobes(60).refine_factor(20).limit(10)
-        return [one["number"] for one in asked.select(["number"]).to_list()]
+        return [one["number"] for one in asked.select(["number", "_distance"]).to_list()]
 
     show("LanceDB's IVF_RQ", search, queries, truth)
 

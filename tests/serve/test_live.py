@@ -277,3 +277,13 @@ def test_too_many_rerankings_are_told_to_come_again(slow):
         statuses = sorted(one.result() for one in asked)
     assert set(statuses) == {200, 429}
     assert statuses.count(200) >= 2
+
+
+def test_the_pages_files_are_counted_as_answered(live):
+    for path in ("/", "/page/page.js", "/page/page.css"):
+        assert httpx.get(f"{live.url}{path}").status_code == 200
+    counted = [
+        line for line in httpx.get(f"{live.url}/metrics").text.splitlines() if 'route="/page"' in line or 'route="/"' in line
+    ]
+    assert any('status="200"' in line for line in counted)
+    assert not any('status="499"' in line for line in counted)

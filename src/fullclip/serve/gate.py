@@ -55,7 +55,8 @@ class Gate:
         except ApiError as error:
             await error.response()(scope, receive, answer)
         except ClientGone:
-            answer.status = _CLIENT_GONE
+            if not answer.is_whole:
+                answer.status = _CLIENT_GONE
         except Exception as error:  # a bug; what it says may hold what a client sent, so only its place is logged
             frames = "".join(traceback.format_tb(error.__traceback__))
             log.error("%s in %s\n%s", type(error).__name__, self._route(scope), frames)
@@ -91,7 +92,7 @@ class _Answer:
     """`send` with the headers that every answer has; remembers the status."""
 
     def __init__(self, send: Send) -> None:
-        self._send, self.status, self.is_started = send, 500, False
+        self._send, self.status, self.is_started, self.is_whole = send, 500, False, False
 
     async def __call__(self, message: Message) -> None:
         if message["type"] == "http.response.start":
@@ -101,6 +102,7 @@ class _Answer:
                 headers.setdefault(name, value)
             headers.setdefault("Cache-Control", "no-store")
         await self._send(message)
+        self.is_whole = message["type"] == "http.response.body" and not message.get("more_body", False)
 
 
 def _name(host: str) -> str:
