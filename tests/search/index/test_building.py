@@ -216,6 +216,10 @@ def test_removing(choice, tmp_path):
     index = str(tmp_path / "index")
     add([str(tmp_path / "pictures")], index, choice=choice, create=True)
     assert remove(index, keys=["a/000.png", "not there", "it's"]) == 1
+    for two in ("key LIKE 'b/%'; DROP TABLE rows", "1 = 1 -- ;"):
+        with pytest.raises(ValueError, match="one condition, without a semicolon; join several with AND"):
+            remove(index, where=two)
+    assert remove(index, where="key = 'a;b'") == 0
     assert remove(index, where="key LIKE 'b/%'") == 5
     assert sorted(everything(index)) == ["a/002.png", "a/004.png", "a/006.png", "a/008.png"]
     with pytest.raises(ValueError, match="No field named nam"):

@@ -18,6 +18,7 @@ from fullclip.core.folders import names_in
 from fullclip.core.storage import is_remote
 
 NAME = "rows"
+_QUOTED = re.compile(r"'(?:[^']|'')*'|\"[^\"]*\"|`[^`]*`")
 _VECTORS_AT_ONCE = 8192
 _KEPT = timedelta(hours=1)  # versions, for those who read them while another process writes
 _KINDS = {str: "string", bool: "boolean", int: "double", float: "double"}
@@ -77,6 +78,8 @@ class Table:
         """The numbers of rows that pass a filter in SQL; ValueError for one that is none."""
         if not where.strip():
             raise ValueError("where is empty: name a condition, such as width > 500")
+        if ";" in _QUOTED.sub("", where):  # what follows one would not be looked at
+            raise ValueError(f"where {where!r}: one condition, without a semicolon; join several with AND")
         try:
             return self._numbers_of(self._table.search().where(where))[0]
         except RuntimeError as error:
