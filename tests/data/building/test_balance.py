@@ -8,7 +8,8 @@ import pytest
 from PIL import Image
 
 from building import WORDS, files_of, rows_of, web_rows, write_queries, write_rows
-from fullclip.data.building.balance import balance, number_of
+from fullclip.data.building.balance import balance
+from fullclip.data.building.draws import number_of
 from fullclip.data.building.engine import Pool
 from fullclip.data.building.match import match
 from fullclip.data.building.rows import partitions

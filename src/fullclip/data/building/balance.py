@@ -6,7 +6,6 @@ draw is a hash of the seed, the query and the row (its url and text; its key whe
 machines do not matter.
 """
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
@@ -20,6 +19,7 @@ from fullclip.core.logs import track
 from fullclip.core.storage import open_file
 from fullclip.data.building.counts import COUNTS, added, counts_table, head_and_tail, write_totals
 from fullclip.data.building.curve import draw_curve
+from fullclip.data.building.draws import number_of
 from fullclip.data.building.engine import Engine
 from fullclip.data.building.match import QUERIES
 from fullclip.data.building.rows import Work, read_table, texts_of, write_table
@@ -135,11 +135,6 @@ def _identities(table: Any, *, path: str) -> list[str]:
         return keys
     urls = table["url"].to_pylist()
     return [f"{url}\0{text}" if url else key for key, url, text in zip(keys, urls, texts_of(table, path=path), strict=True)]
-
-
-def number_of(name: str) -> int:
-    """64 bits of a text, evenly spread."""
-    return int.from_bytes(hashlib.blake2b(name.encode("utf-8", "surrogatepass"), digest_size=8).digest(), "little")
 
 
 def _mixed(numbers: np.ndarray) -> np.ndarray:

@@ -5,9 +5,9 @@ import pytest
 
 from copies import contents, jpeg, killed, row, scene, write_stage
 from fullclip.core.types import Pair
+from fullclip.data.building.draws import number_of
 from fullclip.data.building.engine import Pool
 from fullclip.data.building.sharding.order import Limit
-from fullclip.data.building.sharding.records import number_of
 from fullclip.data.building.sharding.shard import works_of, write_all
 from fullclip.data.drops import DroppedError, Drops
 from fullclip.data.shards import read_shards, write_shards

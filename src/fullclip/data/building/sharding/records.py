@@ -3,7 +3,6 @@
 The global order is that of a hash of the seed and the key, so that it does not depend on partitions.
 """
 
-import hashlib
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from fullclip.core.extras import require
 from fullclip.core.folders import whole_file
 from fullclip.core.parts import FileSize
 from fullclip.data.building.counts import COUNTS, counts_table
+from fullclip.data.building.draws import number_of
 from fullclip.data.building.rows import PARTS, Work
 from fullclip.data.building.stage import Done
 from fullclip.data.drops import Drops
@@ -117,11 +117,6 @@ def _pairs(work: Work, drops: Drops) -> Iterator[tuple[int, "Pair"]]:
         pair = _pair_of(row, drops, f"{work.path}:{number}")
         if pair is not None:
             yield number, pair
-
-
-def number_of(text: str) -> int:
-    """64 bits that seem drawn at random, always the same for a text."""
-    return int.from_bytes(hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest(), "big")
 
 
 def _pair_of(row: dict[str, Any], drops: Drops, place: str) -> "Pair | None":
