@@ -10,9 +10,10 @@ FROM python:3.11-slim AS build
 ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1 PATH=/opt/fullclip/bin:$PATH
 RUN python -m venv /opt/fullclip
 WORKDIR /source
-# PyTorch for processors: the one on PyPI brings gigabytes for GPUs
+# --build-arg TORCH_INDEX=URL takes PyTorch from there: its builds for processors alone make the image gigabytes smaller
+ARG TORCH_INDEX=
 COPY constraints.txt ./
-RUN pip install --no-deps --constraint constraints.txt --index-url https://download.pytorch.org/whl/cpu torch
+RUN pip install --no-deps --constraint constraints.txt ${TORCH_INDEX:+--index-url "$TORCH_INDEX"} torch
 COPY pyproject.toml README.md LICENSE ./
 COPY src ./src
 RUN pip install --constraint constraints.txt '.[serve,search]'
