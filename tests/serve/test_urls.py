@@ -10,7 +10,7 @@ from fullclip.serve.app import build_app
 from fullclip.serve.errors import ApiError
 from fullclip.serve.settings import Settings
 from fullclip.serve.urls import UrlImages, is_allowed, rules_of
-from loopback import Server, body, raw, redirect, status
+from misbehaving import Server, body, raw, redirect, status
 from served import NAME, app_of, asking, error_of, few, picture, sent, vectors_of
 from tiny import tiny_encoder
 

@@ -9,6 +9,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from types import FrameType
 from typing import Any
 
 import h11
@@ -96,13 +97,13 @@ def serve(settings: Settings, place: Place) -> None:
         shown = f"fullclip serves {settings.model} at {address_of(listener, place.host)}"
         if place.workers == 1:
             say(f"{shown} (Ctrl-C stops it)")
-            _run(app, settings, listener)
-            return
-        del app
-        with _shared_metrics():
-            say(f"{shown} with {place.workers} workers (Ctrl-C stops it)")
-            seconds = settings.limits.drain_seconds + _STOP_SECONDS
-            told = supervise(_work, settings, place.workers, listener, number=place.workers, drain_seconds=seconds)
+            told = _run(app, settings, listener)
+        else:
+            del app
+            with _shared_metrics():
+                say(f"{shown} with {place.workers} workers (Ctrl-C stops it)")
+                seconds = settings.limits.drain_seconds + _STOP_SECONDS
+                told = supervise(_work, settings, place.workers, listener, number=place.workers, drain_seconds=seconds)
     signal.signal(told, signal.SIG_DFL if told == signal.SIGTERM else signal.default_int_handler)
     signal.raise_signal(told)
 
@@ -113,9 +114,22 @@ def _work(settings: Settings, workers: int, listener: socket.socket) -> None:
     _run(create_app(settings), settings, listener)
 
 
-def _run(app: FastAPI, settings: Settings, listener: socket.socket) -> None:
+def _run(app: FastAPI, settings: Settings, listener: socket.socket) -> int:
+    """Serve, and tell by which signal it was ended."""
     _log_to_stderr()
-    uvicorn.Server(_config(app, settings.limits)).run(sockets=[listener])
+    server = _Server(_config(app, settings.limits))
+    server.run(sockets=[listener])
+    return server.told
+
+
+class _Server(uvicorn.Server):
+    """Remembers the signal: uvicorn raises it again within the loop's last step, where SIGINT may be lost."""
+
+    told: int = signal.SIGTERM
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        self.told = sig
+        super().handle_exit(sig, frame)
 
 
 def _config(app: FastAPI, limits: Limits) -> uvicorn.Config:

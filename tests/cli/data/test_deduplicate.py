@@ -33,7 +33,7 @@ def stage(tmp_path) -> Path:
 def test_copies_are_left_out_and_told(stage, tmp_path):
     code, stdout, stderr = run(str(stage), "--out", str(tmp_path / "out"), "--grid", str(tmp_path / "grid.png"))
     assert code == 0, stderr
-    assert "5 of 7 rows in 1 parts" in stdout
+    assert "5 of 7 rows in 1 part" in stdout
     assert "left out: 1 near copy (picture) (copy)" in stderr
     assert "left out: 1 exact copy (same)" in stderr
     assert "1 groups:" in stderr

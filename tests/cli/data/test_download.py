@@ -8,7 +8,7 @@ from typer.testing import CliRunner
 
 from fullclip import __version__
 from fullclip.cli.data.download import download
-from loopback import Server, body, picture, status
+from misbehaving import Server, body, picture, status
 
 pytest.importorskip("aiohttp")
 app = typer.Typer()

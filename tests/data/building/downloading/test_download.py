@@ -14,7 +14,7 @@ from fullclip.data.building.downloading.partition import Pace
 from fullclip.data.building.engine import Pool
 from fullclip.data.building.rows import partitions, write_table
 from fullclip.data.building.stage import told
-from loopback import Server, body, picture, raw, redirect, status
+from misbehaving import Server, body, picture, raw, redirect, status
 
 pa = pytest.importorskip("pyarrow")
 pq = pytest.importorskip("pyarrow.parquet")

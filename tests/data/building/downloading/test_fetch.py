@@ -17,7 +17,7 @@ from fullclip.data.building.downloading.failures import FetchError, UnknownHostE
 from fullclip.data.building.downloading.fetch import Rules
 from fullclip.data.building.downloading.journal import Journal
 from fullclip.data.building.downloading.partition import Memory, Pace, crawl, target_of
-from loopback import Server, body, first, picture, raw, redirect, status
+from misbehaving import Server, body, first, picture, raw, redirect, status
 
 JPEG = picture(1)
 LARGE = 50_000

@@ -8,7 +8,7 @@ from hypothesis import given, strategies as st
 
 from fullclip.data.building.downloading.failures import FetchError
 from fullclip.data.building.downloading.pictures import Picture, decompressed, look
-from loopback import picture
+from misbehaving import picture
 
 
 def seen(body, *, min_side=64, max_aspect=3.0):
