@@ -93,6 +93,8 @@ def test_a_condition_is_kept(world):
         ({"text": "a", "where": "no condition at all"}, 400, "invalid_value"),
         ({"text": "a", "where": "nowhere = 1"}, 400, "invalid_value"),
         ({"text": "a", "where": "1 ="}, 400, "invalid_value"),
+        ({"text": "a", "where": "1 / 0 > 1"}, 400, "invalid_value"),
+        ({"text": "a", "where": "length(repeat('x', 100)) > 1"}, 400, "invalid_value"),
         ({"text": "word " * 60}, 400, "context_length_exceeded"),
         ({"like": "no such key"}, 404, "no_such_key"),
         ({"like": "' OR 1 = 1 --"}, 404, "no_such_key"),

@@ -186,6 +186,10 @@ def test_what_cannot_be_looked_for(tmp_path):
         ("widt > 3", "No field named widt; the columns are key, path, caption, width"),
         ("caption LIKE '", "Unterminated"),
         ("key", "boolean"),
+        ("1 / (length(key) - length(key)) > 1", "Divide by zero error; the columns"),
+        ("count(*) > 1", "logical expression AggregateFunction"),
+        ("key = ?", "placeholder"),
+        ("key = $1", "placeholder"),
         (" ", "empty"),
         ("1; DROP TABLE rows", "where '1; DROP TABLE rows'"),
     ]:

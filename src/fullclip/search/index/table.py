@@ -19,6 +19,9 @@ from fullclip.core.storage import is_remote
 
 NAME = "rows"
 _QUOTED = re.compile(r"'(?:[^']|'')*'|\"[^\"]*\"|`[^`]*`")
+_PLACEHOLDER = re.compile(r"[?]|\$\w")  # LanceDB's planner panics at one
+_OF_A_FILTER = "Error applying filter expression"  # of a condition that is one, and that a row makes impossible
+_NOT_OF_A_ROW = "Not supported: This feature is not implemented:"  # counts and sums
 _VECTORS_AT_ONCE = 8192
 _KEPT = timedelta(hours=1)  # versions, for those who read them while another process writes
 _KINDS = {str: "string", bool: "boolean", int: "double", float: "double"}
@@ -80,11 +83,13 @@ class Table:
             raise ValueError("where is empty: name a condition, such as width > 500")
         if ";" in _QUOTED.sub("", where):  # what follows one would not be looked at
             raise ValueError(f"where {where!r}: one condition, without a semicolon; join several with AND")
+        if _PLACEHOLDER.search(_QUOTED.sub("", where)):
+            raise ValueError(f"where {where!r}: a placeholder such as ? or $1 has no value; write texts in quotes")
         try:
             return self._numbers_of(self._table.search().where(where))[0]
-        except RuntimeError as error:
-            raise OSError(f"the rows of the index cannot be read ({_one_line(error)})") from None
-        except ValueError as error:
+        except (RuntimeError, ValueError) as error:
+            if isinstance(error, RuntimeError) and not any(said in str(error) for said in (_OF_A_FILTER, _NOT_OF_A_ROW)):
+                raise OSError(f"the rows of the index cannot be read ({_one_line(error)})") from None
             names = ", ".join(self.fields)
             raise ValueError(f"where {where!r}: {_reason(error)}; the columns are {names}") from None
 
@@ -226,10 +231,14 @@ def _reason(error: Exception) -> str:
     for noise in (
         "lance error:",
         "LanceError(IO):",
+        "Query Execution error:",
+        f"{_OF_A_FILTER} to batch:",
+        "Arrow error:",
+        _NOT_OF_A_ROW,
         "Invalid input,",
         "Invalid user input:",
         "Schema error:",
         "invalid SQL predicate:",
     ):
         said = said.replace(noise, "")
-    return " ".join(re.split(r", rust/| Valid fields|\. Valid", said)[0].split()).rstrip(".")
+    return " ".join(re.split(r", \S+\.rs:\d+| Valid fields|\. Valid", said)[0].split()).rstrip(".")

@@ -4,10 +4,12 @@ import base64
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from fastapi import APIRouter, Response
 
 from fullclip.core.types import Hit
 from fullclip.inference import Encoder
+from fullclip.serve.conditions import check_condition
 from fullclip.serve.errors import ApiError, refused
 from fullclip.serve.parts import FreshIndex, Parts, finite, listed
 from fullclip.serve.routes.strict import strict_router
@@ -33,6 +35,8 @@ def router(parts: Parts) -> APIRouter:
             raise ApiError(400, "give at least one of text, image and like", code="invalid_value")
         parts.check_number(len(texts) + len(minus) + len(like) + len(sent))
         parts.check_texts([*texts, *minus, *like])
+        if asked.where is not None:
+            check_condition(asked.where)
         if texts or minus:
             await parts.model.count([*texts, *minus])
         names = [f"image {place}" for place in range(len(sent))]
@@ -56,10 +60,21 @@ def _found(fresh: FreshIndex, encoder: Encoder, wish: dict[str, Any], asked: Sea
             if not _has(index, key):
                 raise ApiError(404, f"no picture {key[:200]!r} in the index", code="no_such_key")
         vector = combined(encoder, index, **wish)
-        [hits] = index.search(vector[None], top=asked.top, where=asked.where)
+        [hits] = _searched(index, vector, asked)
         return [_shown(hit, index) for hit in hits]
     except (OSError, RuntimeError):  # LanceDB's words for files that are not there
         raise fresh.unavailable() from None
+
+
+def _searched(index: "Index", vector: np.ndarray, asked: SearchRequest) -> list[list[Hit]]:
+    """The index's answer; ApiError where it has one without the condition alone, which divides by zero, say."""
+    try:
+        return index.search(vector[None], top=asked.top, where=asked.where)
+    except (OSError, RuntimeError):
+        if asked.where is None:
+            raise
+        index.search(vector[None], top=1)
+        raise ApiError(400, "where: it cannot be worked out for these pictures", code="invalid_value") from None
 
 
 def _has(index: "Index", key: str) -> bool:

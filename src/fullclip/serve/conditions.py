@@ -1,0 +1,48 @@
+"""Which conditions a client may filter by. LanceDB runs any function it knows over the index, and `repeat`, `range` or `lpad`
+make gigabytes of a line, so only such functions are let through as make nothing longer than what they are given.
+"""
+
+import re
+
+from fullclip.serve.errors import ApiError
+
+_FUNCTIONS = frozenset((
+    "abs", "array_contains", "array_has", "array_length", "btrim", "cast", "ceil", "char_length", "character_length",
+    "coalesce", "contains", "date_part", "date_trunc", "ends_with", "extract", "floor", "json_exists", "json_extract",
+    "json_get", "json_get_bool", "json_get_float", "json_get_int", "json_get_string", "left", "length", "lower",
+    "ltrim", "nullif", "octet_length", "position", "regexp_like", "regexp_match", "right", "round", "rtrim",
+    "starts_with", "strpos", "substr", "substring", "to_date", "to_timestamp", "trim", "try_cast", "upper"
+))  # fmt: skip
+_WORDS = frozenset((
+    "all", "and", "any", "between", "case", "char", "decimal", "else", "escape", "ilike", "in", "is", "like", "not",
+    "or", "then", "timestamp", "varchar", "when"
+))  # fmt: skip
+_STRING = r"'(?:[^']|'')*'"
+_NAME = r'"(?:[^"]|"")*"|`(?:[^`]|``)*`'
+_OUTSIDE = re.compile(r"[\w\s.,()=<>!+*/%|~:-]*")  # without signs that begin remarks or quotes in some dialect
+_CALL = re.compile(r"(\w+|'')\s*\(")
+
+
+def check_condition(where: str) -> None:
+    """ApiError unless a condition keeps to comparisons and to functions that take little. What is quoted is not looked at, so
+    nothing may stand there that one dialect takes for the end of a quote and another does not.
+    """
+    bare = re.sub(f"{_STRING}|{_NAME}", _blank, where)
+    outside = re.sub("''", "", bare)
+    if "\\'" in where or '\\"' in where or re.search(r"[\w&]''", bare):
+        raise _refused("a quote stands after a space or a sign, and a backslash before none")
+    if not _OUTSIDE.fullmatch(outside) or any(sign in outside for sign in ("--", "/*", "//")):
+        raise _refused("comparisons of columns, joined with AND, OR and NOT, without remarks")
+    for name in _CALL.findall(bare):
+        if name.lower() not in _FUNCTIONS | _WORDS:
+            shown = name[:40] if name.isidentifier() else "in quotes"
+            raise _refused(f"the function {shown} is not among those that may be used")
+
+
+def _blank(quoted: re.Match[str]) -> str:
+    """Two quotes in place of what is between them; for a name as well, which calls a function where a bracket follows."""
+    return "''"
+
+
+def _refused(why: str) -> ApiError:
+    return ApiError(400, f"where: {why}", code="invalid_value")
