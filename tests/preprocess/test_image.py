@@ -2,6 +2,7 @@
 
 import io
 import math
+import os
 import re
 import struct
 import zlib
@@ -431,3 +432,9 @@ def test_a_picture_is_not_changed():
     before = np.asarray(image).copy()
     fast_transform(LEVELS)(image)
     assert np.array_equal(np.asarray(image), before)
+
+
+def test_a_pipe_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "x.jpg")
+    with pytest.raises(ImageError, match=r"x.jpg: a pipe, not a file"):
+        decode_image(tmp_path / "x.jpg")

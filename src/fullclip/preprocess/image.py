@@ -92,6 +92,8 @@ def decode_image(source: str | Path | bytes, *, name: str | None = None, short_s
     REDUCED_TOLERANCE levels of 255 in the mean (docs/log.md). None is exact.
     """
     name = name or (str(source) if not isinstance(source, bytes) else "these bytes")
+    if not isinstance(source, bytes) and Path(source).is_fifo():  # whose bytes would be waited for
+        raise ImageError(f"{name}: a pipe, not a file")
     try:
         with Image.open(io.BytesIO(source) if isinstance(source, bytes) else source) as image:
             if image.width * image.height > MAX_PIXELS:
