@@ -2,8 +2,8 @@
 
     python bench/gpu.py [--models ViT-B-32 ViT-B-16 ViT-L-14] [--batch 512] [--no-compile] [--losses 32768 131072 1048576]
 
-Prints a table in Markdown. Synthetic batches that lie on the host, whose copying is part of a step on both sides; the loader is
-not.
+Prints a table in Markdown. Synthetic batches that lie on the host, as each side's loader gives them (ours bytes,
+OpenCLIP's floats); their copying is part of a step, the loader is not.
 Without an NVIDIA GPU it says so and measures nothing.
 """
 
@@ -23,6 +23,8 @@ from fullclip.core.distributed import World
 from fullclip.core.types import Batch, Features
 from fullclip.models.config import PRESETS
 from fullclip.models.flops import forward_flops
+from fullclip.preprocess.image import OPENAI_MEAN, OPENAI_STD
+from fullclip.preprocess.levels import normalize
 from fullclip.train.speed import peak_flops
 
 GPU = torch.device("cuda", 0)
@@ -34,19 +36,20 @@ def make_batch(model: str, size: int) -> Batch:
     tokens = torch.randint(1, 400, (size, config.text.context_length))
     tokens[:, 0], tokens[:, -1] = 49406, 49407  # full length: what OpenCLIP computes, too
     side = config.vision.image_size
-    return Batch(images=torch.randn(size, 3, side, side), tokens=tokens, keys=("",) * size)
+    return Batch(images=torch.randint(0, 256, (size, 3, side, side), dtype=torch.uint8), tokens=tokens, keys=("",) * size)
 
 
 def openclip(model: str, batch: Batch) -> Callable[[], Tensor]:
     import open_clip
 
+    pixels = normalize(batch.images, OPENAI_MEAN, OPENAI_STD)  # what its loader gives
     clip = open_clip.create_model(f"{model}-quickgelu", device=GPU).train()
     loss_of = open_clip.ClipLoss()
     optimizer = torch.optim.AdamW(clip.parameters(), lr=1e-4, betas=(0.9, 0.98), eps=1e-6, weight_decay=0.2)
 
     def step() -> Tensor:
         images, tokens = (
-            batch.images.pin_memory().to(GPU, non_blocking=True),
+            pixels.pin_memory().to(GPU, non_blocking=True),
             batch.tokens.pin_memory().to(GPU, non_blocking=True),
         )
         optimizer.zero_grad()

@@ -10,6 +10,7 @@ from fullclip.core.distributed import World
 from fullclip.core.types import Batch
 from fullclip.models.clip import build, initialize
 from fullclip.models.config import PRESETS
+from fullclip.preprocess.image import PreprocessConfig
 from fullclip.train.config import GuardConfig, OptimConfig, TrainConfig
 from fullclip.train.optim.guard import Guard
 from fullclip.train.optim.optimizer import build_optimizer
@@ -32,5 +33,6 @@ def our_step(model: str, batch: Batch, device: torch.device, *, precision: str, 
         teacher=None,
         train=train,
         optim=optim,
+        preprocess=PreprocessConfig(size=PRESETS[model].vision.image_size),
     )
     return lambda: step(batch, number=0, rate=1e-4).loss

@@ -6,6 +6,7 @@ import torch
 
 from fullclip.core.config import override
 from fullclip.inference import Encoder
+from fullclip.inference.encoder import Decoding
 from fullclip.models.clip import build, initialize
 from fullclip.models.config import PRESETS, EfficientNetConfig
 from fullclip.preprocess.image import PreprocessConfig
@@ -42,9 +43,9 @@ def tiny_run(*settings: str) -> Run:
     return override(run, [*SETTINGS, *settings])
 
 
-def tiny_encoder() -> Encoder:
+def tiny_encoder(*, decoding: Decoding = "exact") -> Encoder:
     """An untrained model of the tiny preset, always the same."""
     model = build(PRESETS["tiny"])
     initialize(model, torch.Generator().manual_seed(0))
     tokenizer = Tokenizer.clip(context_length=PRESETS["tiny"].text.context_length)
-    return Encoder(model.eval(), preprocess=PreprocessConfig(size=32), tokenizer=tokenizer)
+    return Encoder(model.eval(), preprocess=PreprocessConfig(size=32), tokenizer=tokenizer, decoding=decoding)

@@ -270,6 +270,7 @@ def test_every_process_has_what_the_whole_gives_it(size, tile):
 
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no NVIDIA GPU")
+@pytest.mark.filterwarnings("ignore:Synchronization debug mode is a prototype")
 @pytest.mark.parametrize("loss", [formulas.tiled_softmax, formulas.sigmoid])
 def test_a_gpu_is_never_waited_for(loss):
     rows, numbers = formulas.rows(1, 300, 16), {"scale": 14.3, "bias": -2.0}

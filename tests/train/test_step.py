@@ -3,6 +3,7 @@
 import math
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 import torch
@@ -12,6 +13,8 @@ from fullclip.core.distributed import World
 from fullclip.core.types import Batch
 from fullclip.models.clip import build, initialize
 from fullclip.models.config import PRESETS
+from fullclip.preprocess.image import PreprocessConfig
+from fullclip.preprocess.levels import normalize
 from fullclip.train.config import GuardConfig, OptimConfig, TrainConfig
 from fullclip.train.optim.guard import Guard
 from fullclip.train.optim.optimizer import build_optimizer
@@ -44,6 +47,7 @@ def make_step(*, train: TrainConfig, optim: OptimConfig, scale: float | None = N
         teacher=None,
         train=train,
         optim=optim,
+        preprocess=PreprocessConfig(size=32),
     )
 
 
@@ -87,6 +91,21 @@ def test_a_clipped_gradient_has_the_norm_it_may_have():
     assert float(clipped.gradient_norm) == pytest.approx(float(outcome.gradient_norm))
     squares = sum((parameter.grad.double() ** 2).sum() for parameter in model.parameters())
     assert math.sqrt(squares) == pytest.approx(0.1, rel=1e-4)
+
+
+def test_bytes_are_normalised_in_the_step():
+    preprocess, batch = PreprocessConfig(size=32), make_batch()
+    levels = torch.randint(0, 256, batch.images.shape, dtype=torch.uint8, generator=torch.Generator().manual_seed(2))
+    found = []
+    for images in (levels, normalize(levels, preprocess.mean, preprocess.std)):
+        step = make_step(
+            train=TrainConfig(steps=1, batch_size=6, precision="float32"),
+            optim=OptimConfig(learning_rate=1e-3, beta2=0.98, epsilon=1e-6),
+        )
+        found.append((step(replace(batch, images=images), number=0, rate=1e-3).loss, step.model.clip.state_dict()))
+    assert torch.equal(found[0][0], found[1][0])
+    for name, value in found[0][1].items():
+        assert torch.equal(value, found[1][1][name])
 
 
 def test_padding_changes_neither_loss_nor_gradients():

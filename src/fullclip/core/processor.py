@@ -1,9 +1,12 @@
 """What the processor can do in hardware, and how its memory is best kept. Knows nothing of models."""
 
 import ctypes
+import os
 import sys
 from functools import lru_cache
 from pathlib import Path
+
+import torch
 
 _CPUINFO = Path("/proc/cpuinfo")
 _HALVES = {
@@ -14,6 +17,16 @@ _HALVES = {
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
 _NEVER = 2**31 - 1
 _MOST_MAPPED, _USUALLY_MAPPED = 1 << 30, 32 << 20
+
+
+def num_cores() -> int:
+    """How many processors this process may use."""
+    return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
+
+
+def cores_beside_gpu() -> int:
+    """A GPU's share of them: how many processes read and decode for it."""
+    return max(1, num_cores() // max(1, torch.cuda.device_count()))
 
 
 @lru_cache(maxsize=1)

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, Num
 from torch import Tensor
 
 
@@ -40,14 +40,15 @@ class Sample:
 
 @dataclass(frozen=True, kw_only=True)
 class Batch:
-    """What a training step eats. `num_truncated` counts the texts that were cut to the context length.
+    """What a training step eats: images as bytes of colour, which the step normalises, or as floats, which are what the model
+    sees already. `num_truncated` counts the texts that were cut to the context length.
 
     `position` says, for each of this process's lanes (`data/order.py`), how many samples of each source it has taken; the
     positions of all processes together, given back to a loader, let the next batch follow. `epoch` is how many times the
     data have been gone through, in parts of one.
     """
 
-    images: Float[Tensor, "batch channels height width"]
+    images: Num[Tensor, "batch channels height width"]
     tokens: Int[Tensor, "batch context"]
     keys: tuple[str, ...]
     num_truncated: int = 0

@@ -12,7 +12,7 @@ from itertools import chain, islice
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Int, Num
 from PIL import Image
 from torch import Tensor
 
@@ -25,7 +25,7 @@ from fullclip.preprocess.features import is_features, one_view
 from fullclip.preprocess.image import ImageError, decode_image
 from fullclip.preprocess.tokenizer import Tokenizer
 
-Transform = Callable[[Image.Image, np.random.Generator], Float[Tensor, "channels size size"]]
+Transform = Callable[[Image.Image, np.random.Generator], Num[Tensor, "channels size size"]]
 Position = Mapping[int, tuple[int, ...]]
 
 # A lane that has met so many places without a sample, and four of its epochs, gives up: one damaged shard may be all that it
@@ -53,7 +53,7 @@ class Work:
 class Part:
     """Some lanes' samples of one batch, in the lanes' order; `drops` is what they left out since the part before."""
 
-    images: Float[Tensor, "part channels height width"]
+    images: Num[Tensor, "part channels height width"]
     tokens: Int[Tensor, "part context"]
     keys: tuple[str, ...]
     truncated: tuple[int, ...]
@@ -64,7 +64,7 @@ class Part:
 @dataclass(frozen=True, slots=True)
 class _Decoded:
     key: str
-    image: Float[Tensor, "channels height width"]
+    image: Num[Tensor, "channels height width"]
     tokens: Int[Tensor, " context"]
     truncated: int
 

@@ -3,6 +3,7 @@
 import hashlib
 import json
 from collections.abc import Generator, Iterable, Iterator, Sequence, Sized
+from concurrent.futures import Executor
 from contextlib import closing
 from dataclasses import dataclass
 from typing import Literal, get_args
@@ -10,17 +11,18 @@ from typing import Literal, get_args
 import numpy as np
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float
+from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from fullclip.data.stages import batches
 from fullclip.inference.exported import Exported
 from fullclip.inference.fingerprint import fingerprint
-from fullclip.inference.reading import Forward, ImageLike, Rows, rows
+from fullclip.inference.reading import Forward, ImageLike, Reading, Rows, rows
 from fullclip.models.checkpoint import Provenance
 from fullclip.models.clip import Clip
 from fullclip.models.text import rows_of_like_length, trim_padding
-from fullclip.preprocess.image import ImageError, PreprocessConfig, eval_transform, fast_transform
+from fullclip.preprocess.image import ImageError, PreprocessConfig, eval_pixels, eval_transform, fast_pixels, fast_transform
+from fullclip.preprocess.levels import normalize
 from fullclip.preprocess.tokenizer import Tokenizer
 
 BATCH_SIZE = 32  # from 16 on a CPU is as fast as it gets (docs/log.md); `fullclip bench` shows it of the one at hand
@@ -47,6 +49,7 @@ class Encoder:
     vocabulary this package does not know: it encodes images only. decoding: "fast" reads large JPEGs at a fraction of their
     size (`preprocess.image.decode_image`) and resizes by another kernel (`fast_transform`): twice as fast for small pictures,
     eight times for photographs of cameras, and not to the bit.
+    decoders: processes that read images, such as `core.pools.process_pool`; None, as it is at first, is threads of this one.
     compiled: that the image tower is compiled for the size of its batches, so that all are filled up to it.
     """
 
@@ -71,6 +74,8 @@ class Encoder:
         self.device = model.logit_scale.device
         self.preprocess, self.tokenizer, self.provenance = preprocess, tokenizer, provenance
         self.transform = eval_transform(preprocess) if decoding == "exact" else fast_transform(preprocess)
+        self.decoders: Executor | None = None
+        self._pixels = eval_pixels(preprocess) if decoding == "exact" else fast_pixels(preprocess)
 
     @property
     def clip(self) -> Clip:
@@ -134,7 +139,7 @@ class Encoder:
         """
 
         def features(pixels: Tensor) -> Tensor:
-            return self.model.image_features(pixels.to(self.device)).float().cpu()
+            return self.model.image_features(self._normalized(pixels)).float().cpu()
 
         return self._readable(images, features, self.model.image_width, fills_batches=True)
 
@@ -194,15 +199,18 @@ class Encoder:
     ) -> Generator[Rows, None, None]:
         return rows(
             images,
-            transform=self.transform,
+            read=Reading(transform=self._pixels, short_side=self.preprocess.size if self.decoding == "fast" else None),
             forward=forward,
             batch_size=self.batch_size,
             fills_batches=fills_batches or self.compiled,
-            short_side=self.preprocess.size if self.decoding == "fast" else None,
+            decoders=self.decoders,
         )
 
-    def _embedded(self, pixels: Float[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch embed"]:
-        return self._unit(self.model.encode_image(pixels.to(self.device)))
+    def _embedded(self, pixels: UInt8[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch embed"]:
+        return self._unit(self.model.encode_image(self._normalized(pixels)))
+
+    def _normalized(self, pixels: UInt8[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch 3 height width"]:
+        return normalize(pixels.to(self.device), self.preprocess.mean, self.preprocess.std)
 
     def _unit(self, features: Float[Tensor, "batch embed"]) -> Float[Tensor, "batch embed"]:
         return F.normalize(features.float(), dim=-1).cpu()

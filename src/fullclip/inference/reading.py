@@ -1,15 +1,16 @@
-"""Images in, batches of pixels out: decoded and resized in a pool of threads, ahead of who takes them, in their order."""
+"""Images in, batches of pixels out: decoded and resized in threads or processes, ahead of who takes them, in their order."""
 
 import os
-from collections.abc import Callable, Generator, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from concurrent.futures import Executor, ThreadPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import ExitStack
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Num
 from PIL import Image
 from torch import Tensor
 
@@ -18,7 +19,8 @@ from fullclip.preprocess.image import ImageError, decode_image, from_array
 
 ImageLike = str | Path | bytes | Image.Image | np.ndarray
 Transform = Callable[[Image.Image], Tensor]
-Forward = Callable[[Float[Tensor, "batch 3 height width"]], Tensor]
+Forward = Callable[[Num[Tensor, "batch 3 height width"]], Tensor]
+_AT_ONCE = 16  # images a task of a process: fewer would wait for messages
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,27 +32,62 @@ class Rows:
     failed: list[tuple[int, ImageError]]
 
 
+@dataclass(frozen=True, kw_only=True)
+class Reading:
+    """How an image becomes what `rows` stacks. short_side: see `decode_image`. Can be pickled where `transform` can."""
+
+    transform: Transform
+    short_side: int | None = None
+
+    def __call__(self, numbered: tuple[int, ImageLike]) -> tuple[int, Tensor | ImageError]:
+        """With its number, the tensor of an image, or why there is none."""
+        index, image = numbered
+        try:
+            if isinstance(image, np.ndarray):
+                image = from_array(image)
+            if not isinstance(image, Image.Image):
+                image = decode_image(image, short_side=self.short_side)
+            return index, self.transform(image)
+        except ImageError as error:
+            return index, error
+        except (
+            ValueError,
+            OSError,
+            TypeError,
+        ) as error:  # an array of another shape, a truncated Pillow image, no image at all
+            return index, ImageError(f"image {index}: {error}")
+
+    def several(self, group: Sequence[tuple[int, ImageLike]]) -> list[tuple[int, np.ndarray | ImageError]]:
+        """As arrays, which travel between processes in one piece."""
+        found = (self(numbered) for numbered in group)
+        return [(index, one if isinstance(one, ImageError) else one.numpy()) for index, one in found]
+
+
 def rows(
     images: Iterable[ImageLike],
     *,
-    transform: Transform,
+    read: Reading,
     forward: Forward,
     batch_size: int,
     fills_batches: bool = False,
-    short_side: int | None = None,
+    decoders: Executor | None = None,
 ) -> Generator[Rows, None, None]:
     """What `forward` gives for each `batch_size` of `images`, in order; at any time no more than three batches are in memory.
 
     With `fills_batches`, `forward` is given batches of one size only, black pictures at the end: kernels for other sizes round
-    otherwise. short_side: see `decode_image`. Where `images` is a generator that fails, what it gave before comes out first;
-    then ValueError says after how many.
+    otherwise. Where `images` is a generator that fails, what it gave before comes out first; then ValueError says after how
+    many. decoders: processes that read, in place of threads of this one; OSError where one of them is killed.
     """
     if isinstance(images, (str, Path, bytes, Image.Image)):
         raise ValueError("encode_images takes a list of images; put the one image into a list")
     source = _Source(images)
-    read = partial(_pixels, transform, partial(decode_image, short_side=short_side))
-    with ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="decode") as pool, torch.inference_mode():
-        for group in batches(map_ahead(read, source, pool=pool, ahead=batch_size), batch_size):
+    with torch.inference_mode(), ExitStack() as stack:
+        if decoders is None:
+            pool = stack.enter_context(ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="decode"))
+            numbered: Iterable[tuple[int, Tensor | ImageError]] = map_ahead(read, source, pool=pool, ahead=batch_size)
+        else:
+            numbered = _by_processes(source, read, decoders, ahead=batch_size)
+        for group in batches(numbered, batch_size):
             pixels = [found for _, found in group if isinstance(found, Tensor)]
             black = [torch.zeros_like(pixels[0])] * (batch_size - len(pixels)) if fills_batches and pixels else []
             yield Rows(
@@ -61,11 +98,24 @@ def rows(
     source.complain()
 
 
+def _by_processes(
+    images: Iterable[tuple[int, ImageLike]], read: Reading, decoders: Executor, *, ahead: int
+) -> Iterator[tuple[int, Tensor | ImageError]]:
+    groups = map_ahead(read.several, batches(images, _AT_ONCE), pool=decoders, ahead=-(-ahead // _AT_ONCE))
+    try:
+        for group in groups:
+            for index, found in group:
+                yield index, found if isinstance(found, ImageError) else torch.from_numpy(found)
+    except BrokenProcessPool:
+        raise OSError("a process that decodes images was killed, perhaps because the memory ran out; begin again") from None
+
+
 def readable_rows(
     images: Iterable[ImageLike], *, transform: Transform, forward: Forward, batch_size: int, fills_batches: bool = False
 ) -> tuple[list[Tensor], list[int], list[ImageError]]:
     """All that `rows` gives: (its tensors, the images' indices, the errors of the others)."""
-    found = list(rows(images, transform=transform, forward=forward, batch_size=batch_size, fills_batches=fills_batches))
+    read = Reading(transform=transform)
+    found = list(rows(images, read=read, forward=forward, batch_size=batch_size, fills_batches=fills_batches))
     values = [part.values for part in found if part.values is not None]
     return values, [i for part in found for i in part.indices], [error for part in found for _, error in part.failed]
 
@@ -94,17 +144,3 @@ class _Source:
         if self._error is not None:
             kind = type(self._error).__name__
             raise ValueError(f"the images' generator failed after {self._given}: {kind}: {self._error}") from self._error
-
-
-def _pixels(
-    transform: Transform, decode: Callable[[str | Path | bytes], Image.Image], numbered: tuple[int, ImageLike]
-) -> tuple[int, Tensor | ImageError]:
-    index, image = numbered
-    try:
-        if isinstance(image, np.ndarray):
-            image = from_array(image)
-        return index, transform(image if isinstance(image, Image.Image) else decode(image))
-    except ImageError as error:
-        return index, error
-    except (ValueError, OSError, TypeError) as error:  # an array of another shape, a truncated Pillow image, no image at all
-        return index, ImageError(f"image {index}: {error}")

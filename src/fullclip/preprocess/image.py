@@ -7,16 +7,18 @@ import io
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache, partial
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float
+from jaxtyping import Float, UInt8
 from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
+
+from fullclip.preprocess.levels import normalize
 
 OPENAI_MEAN = (0.48145466, 0.4578275, 0.40821073)
 OPENAI_STD = (0.26862954, 0.26130258, 0.27577711)
@@ -162,14 +164,7 @@ def eval_transform(config: PreprocessConfig) -> Callable[[Image.Image], Float[Te
     For an image in any mode and of any size from 1 x 1. One exception to the bit: a strip so long and thin that its
     resized whole would exceed 2**26 pixels is resized only where it is looked at (within 2 of 255 levels).
     """
-
-    def transform(image: Image.Image) -> Float[Tensor, "3 size size"]:
-        if config.rgb_first:
-            image = image.convert("RGB")
-        image = _resized(image, (config.size, config.size), config) if config.resize == "squash" else _middle(image, config)
-        return normalize(image.convert("RGB"), config)
-
-    return transform
+    return partial(_normalized, eval_pixels(config), config)
 
 
 def fast_transform(config: PreprocessConfig) -> Callable[[Image.Image], Float[Tensor, "3 size size"]]:
@@ -177,62 +172,74 @@ def fast_transform(config: PreprocessConfig) -> Callable[[Image.Image], Float[Te
     PyTorch's kernel for bytes, which is five times as fast as Pillow's. To RGB comes first, as with `rgb_first`. The strips
     that are the exception there are resized as there.
     """
-    exact = eval_transform(config)
-
-    def transform(image: Image.Image) -> Float[Tensor, "3 size size"]:
-        side = config.size
-        width, height = (side, side) if config.resize == "squash" else _scaled_size(image, side)
-        if width * height > _MAX_RESIZED_PIXELS:
-            return exact(image)
-        pixels = torch.from_numpy(np.array(image.convert("RGB"))).permute(2, 0, 1)[None]
-        if image.size != (width, height):
-            pixels = F.interpolate(pixels, size=(height, width), mode=config.interpolation, antialias=True)
-        left, top = _middle_corner(width, height, side)
-        return _normalized(pixels[0, :, top : top + side, left : left + side].permute(1, 2, 0).numpy(), config)
-
-    return transform
+    return partial(_normalized, fast_pixels(config), config)
 
 
 def train_transform(
     config: PreprocessConfig, crop: CropConfig
 ) -> Callable[[Image.Image, np.random.Generator], Float[Tensor, "3 size size"]]:
-    """The same with a random crop; all chance comes from the generator that is passed in with each image.
+    """The same with a random crop; all chance comes from the generator that is passed in with each image."""
+    return partial(_normalized, train_pixels(config, crop), config)
 
-    What comes back can be pickled, to be sent to a process that decodes.
+
+def eval_pixels(config: PreprocessConfig) -> Callable[[Image.Image], UInt8[Tensor, "3 size size"]]:
+    """`eval_transform` before it normalises, which `levels.normalize` does for whole batches. As all of these, what comes back
+    can be pickled, to be sent to a process that decodes.
     """
+    return partial(_eval, config)
+
+
+def fast_pixels(config: PreprocessConfig) -> Callable[[Image.Image], UInt8[Tensor, "3 size size"]]:
+    """`fast_transform` before it normalises."""
+    return partial(_fast, config)
+
+
+def train_pixels(
+    config: PreprocessConfig, crop: CropConfig
+) -> Callable[[Image.Image, np.random.Generator], UInt8[Tensor, "3 size size"]]:
+    """`train_transform` before it normalises."""
     return partial(_train, config, crop)
+
+
+def _normalized(
+    pixels: Callable[..., UInt8[Tensor, "3 size size"]],
+    config: PreprocessConfig,
+    image: Image.Image,
+    *random: np.random.Generator,
+) -> Float[Tensor, "3 size size"]:
+    return normalize(pixels(image, *random), config.mean, config.std)
+
+
+def _eval(config: PreprocessConfig, image: Image.Image) -> UInt8[Tensor, "3 size size"]:
+    if config.rgb_first:
+        image = image.convert("RGB")
+    return _bytes(_resized(image, (config.size, config.size), config) if config.resize == "squash" else _middle(image, config))
+
+
+def _fast(config: PreprocessConfig, image: Image.Image) -> UInt8[Tensor, "3 size size"]:
+    side = config.size
+    width, height = (side, side) if config.resize == "squash" else _scaled_size(image, side)
+    if width * height > _MAX_RESIZED_PIXELS:
+        return _eval(config, image)
+    pixels = torch.from_numpy(np.array(image.convert("RGB"))).permute(2, 0, 1)
+    if image.size != (width, height):
+        pixels = F.interpolate(pixels[None], size=(height, width), mode=config.interpolation, antialias=True)[0]
+    left, top = _middle_corner(width, height, side)
+    return pixels[:, top : top + side, left : left + side].contiguous()
 
 
 def _train(
     config: PreprocessConfig, crop: CropConfig, image: Image.Image, random: np.random.Generator
-) -> Float[Tensor, "3 size size"]:
+) -> UInt8[Tensor, "3 size size"]:
     if config.rgb_first:
         image = image.convert("RGB")
     cut = _random_square if crop.kind == "square" else _random_area
-    pixels = normalize(cut(image, config, crop, random).convert("RGB"), config)
+    pixels = _bytes(cut(image, config, crop, random))
     return pixels.flip(-1) if crop.flip and random.random() < crop.flip else pixels
 
 
-def normalize(image: Image.Image, config: PreprocessConfig) -> Float[Tensor, "3 height width"]:
-    """An RGB image as (value / 255 - mean) / std, in float32."""
-    return _normalized(np.asarray(image), config)
-
-
-def _normalized(pixels: np.ndarray, config: PreprocessConfig) -> Float[Tensor, "3 height width"]:
-    levels = _levels(config.mean, config.std)
-    normalized = np.empty((3, *pixels.shape[:2]), dtype=np.float32)
-    for channel in range(3):
-        np.take(levels[channel], pixels[..., channel], out=normalized[channel])
-    return torch.from_numpy(normalized)
-
-
-@lru_cache(maxsize=16)
-def _levels(mean: tuple[float, ...], std: tuple[float, ...]) -> Float[np.ndarray, "3 256"]:
-    """What each of the 256 values of a channel becomes. Looked up, the arithmetic is done once, to the same bit, and images
-    that are read in many threads do not each ask torch for threads of their own.
-    """
-    values = np.arange(256, dtype=np.float32) / np.float32(255)
-    return (values - np.array(mean, dtype=np.float32)[:, None]) / np.array(std, dtype=np.float32)[:, None]
+def _bytes(image: Image.Image) -> UInt8[Tensor, "3 height width"]:
+    return torch.from_numpy(np.asarray(image.convert("RGB")).transpose(2, 0, 1).copy())
 
 
 def _scaled_size(image: Image.Image, short_side: int) -> tuple[int, int]:

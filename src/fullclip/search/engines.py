@@ -2,9 +2,11 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from functools import cached_property, partial
 
+from fullclip.core.pools import end, process_pool
+from fullclip.core.processor import cores_beside_gpu
 from fullclip.data.stages import map_ahead
 from fullclip.inference import Encoder
 from fullclip.search.jobs import Job, ModelChoice, do
@@ -33,10 +35,15 @@ class Local(Engine):
 
     def __init__(self, choice: ModelChoice) -> None:
         self._choice = choice
+        self._decoders: ProcessPoolExecutor | None = None
 
     @cached_property
     def encoder(self) -> Encoder:
-        return self._choice.load()
+        """On a GPU with processes that decode for it: threads of one process would wait for Python's lock."""
+        encoder = self._choice.load()
+        if encoder.device.type == "cuda":
+            self._decoders = encoder.decoders = process_pool(cores_beside_gpu(), preload="fullclip.inference.reading")
+        return encoder
 
     @cached_property
     def _fingerprint(self) -> str:
@@ -54,4 +61,5 @@ class Local(Engine):
             yield from map_ahead(one, works, pool=pool, ahead=1)
 
     def close(self) -> None:
-        """Nothing is held."""
+        if self._decoders is not None:
+            end(self._decoders)

@@ -16,7 +16,7 @@ from fullclip.inference import Encoder
 from fullclip.models.checkpoint import Checkpoint
 from fullclip.models.weights import to_module
 from fullclip.models.writing import write_checkpoint
-from fullclip.preprocess.image import train_transform
+from fullclip.preprocess.image import train_pixels
 from fullclip.preprocess.tokenizer import Tokenizer
 from fullclip.train.checkpoints.claim import checkpoint_folder, claim, held, newest_whole
 from fullclip.train.checkpoints.contents import Progress, State, restore, snapshot, trained
@@ -32,7 +32,7 @@ from fullclip.train.parallel import whole, wrap
 from fullclip.train.reporting import Bar, Report
 from fullclip.train.signals import Interrupted, stop_wish
 from fullclip.train.speed import peak_flops
-from fullclip.train.start import begin, blank_batch, check, continued, fingerprint, loss_of, num_workers
+from fullclip.train.start import begin, blank_batch, check, continued, fingerprint, loss_of, num_workers, threads_beside
 from fullclip.train.step import Step, computes_in
 from fullclip.train.teacher import load_teacher
 
@@ -66,6 +66,7 @@ def train(
     together(lambda: check(run, world), world)
     with ExitStack() as stack:
         together(lambda: stack.enter_context(held(out, world)), world)
+        stack.enter_context(threads_beside(device))
         return _train(run, out, resume=resume, world=world, device=device, evaluators=evaluators)
 
 
@@ -94,6 +95,7 @@ def _train(
         teacher=together(lambda: load_teacher(run, world=world, device=device), world),
         train=run.train,
         optim=run.optim,
+        preprocess=run.preprocess,
     )
     train_mode(clip, run.optim.lock, stages=run.optim.lock_stages)
     start = Progress(data=fingerprint(sources))
@@ -106,7 +108,7 @@ def _train(
     def loader() -> Loader:
         return Loader(
             sources,
-            transform=train_transform(run.preprocess, run.data.crop),
+            transform=train_pixels(run.preprocess, run.data.crop),
             tokenizer=beginning.tokenizer,
             plan=plan,
             drops=drops,

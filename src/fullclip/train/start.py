@@ -2,9 +2,8 @@
 
 import hashlib
 import json
-import os
-import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -14,6 +13,7 @@ from torch import Tensor
 
 from fullclip import losses
 from fullclip.core.distributed import World
+from fullclip.core.processor import cores_beside_gpu
 from fullclip.core.types import Batch, Features
 from fullclip.data.survey import Source
 from fullclip.inference import tokenizer_of
@@ -157,8 +157,19 @@ def num_workers(run: Run, device: torch.device) -> int:
     """Beside a GPU, this process's share of the cores decodes; on a CPU the model needs them, and threads fill the gaps."""
     if run.data.workers is not None:
         return run.data.workers
-    cores = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
-    return max(1, cores // max(1, torch.cuda.device_count())) if device.type == "cuda" else 0
+    return cores_beside_gpu() if device.type == "cuda" else 0
+
+
+@contextmanager
+def threads_beside(device: torch.device) -> Iterator[None]:
+    """Beside a GPU this process copies, on one thread: more would wait for each other wherever workers have the cores."""
+    before = torch.get_num_threads()
+    if device.type == "cuda":
+        torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def fingerprint(sources: Sequence[Source]) -> str:

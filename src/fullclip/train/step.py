@@ -12,6 +12,8 @@ from torch import Tensor
 from fullclip.core.distributed import World
 from fullclip.core.types import Batch, Features
 from fullclip.models.text import trim_padding
+from fullclip.preprocess.image import PreprocessConfig
+from fullclip.preprocess.levels import normalize
 from fullclip.train.cached import cached_backward
 from fullclip.train.config import OptimConfig, TrainConfig
 from fullclip.train.optim.average import Average
@@ -64,6 +66,7 @@ class Step:
     teacher: Teacher | None
     train: TrainConfig
     optim: OptimConfig
+    preprocess: PreprocessConfig
 
     def __call__(self, batch: Batch, *, number: int, rate: float) -> StepOutcome:
         """Step `number` (from 0) at learning rate `rate`."""
@@ -94,6 +97,8 @@ class Step:
         if device.type == "cuda":
             images, tokens = images.pin_memory(), tokens.contiguous().pin_memory()  # a view would be copied, and waited for
         images, tokens = images.to(device, non_blocking=True), tokens.to(device, non_blocking=True)
+        if images.dtype == torch.uint8:
+            images = normalize(images, self.preprocess.mean, self.preprocess.std)
         return (images.double() if self.train.precision == "float64" else images), tokens
 
     def _backward(self, images: Tensor, tokens: Tensor) -> tuple[Tensor, Tensor]:

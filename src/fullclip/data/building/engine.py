@@ -4,16 +4,14 @@ A function gives the same wherever it runs; an item whose process dies is given 
 """
 
 import os
-import signal
-import threading
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
-from multiprocessing import forkserver, get_context, parent_process
 from typing import TypeVar
+
+from fullclip.core.pools import end, process_pool
 
 A = TypeVar("A")
 B = TypeVar("B")
@@ -82,18 +80,12 @@ class Pool(Engine):
     def close(self) -> None:
         """What is being done is given up: who closes has all results, or wants no more."""
         if self._executor is not None:
-            for process in list((self._executor._processes or {}).values()):
-                process.terminate()
-            self._executor.shutdown(cancel_futures=True)
+            end(self._executor)
             self._executor = None
 
     def _pool(self) -> ProcessPoolExecutor:
         if self._executor is None:
-            # forked from this process they would have its threads' locks, held for ever
-            context = get_context("forkserver")
-            with _own_modules_only():
-                forkserver.ensure_running()
-            self._executor = ProcessPoolExecutor(self._workers, mp_context=context, initializer=_begin)
+            self._executor = process_pool(self._workers)
         return self._executor
 
     def _renew(self) -> None:
@@ -109,32 +101,3 @@ class Pool(Engine):
                     f"a process died {TRIES} times at {items[place]} or beside it; where the memory ran out, use fewer "
                     "--workers; the same command goes on with what is done"
                 )
-
-
-@contextmanager
-def _own_modules_only() -> Iterator[None]:
-    """A process that is started meanwhile does not take a file of the working folder (random.py, say) for a module."""
-    before = os.environ.get("PYTHONSAFEPATH")
-    os.environ["PYTHONSAFEPATH"] = "1"
-    try:
-        yield
-    finally:
-        if before is None:
-            del os.environ["PYTHONSAFEPATH"]
-        else:
-            os.environ["PYTHONSAFEPATH"] = before
-
-
-def _begin() -> None:
-    """A worker leaves Ctrl-C to its parent, takes one processor, and ends with its parent."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    os.environ["OMP_NUM_THREADS"] = "1"
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-
-
-def _end_with_parent() -> None:
-    """Of a parent that was killed, workers would wait for work for ever, and write beside those of the run that goes on."""
-    parent = parent_process()
-    assert parent is not None
-    parent.join()
-    os._exit(1)
