@@ -28,7 +28,14 @@ def classifier(bench: Workbench) -> Iterator[Row]:
     """One round: it takes long, and what it is made of has been measured in several. The first other that is here."""
     encoder, sizes = bench.subject.encoder, bench.sizes
     own, few = some_classes(sizes.classifier_classes), some_classes(sizes.their_classes)
-    like = Row(part="classifier", what=f"classifier of {ALL:,} x 80", unit="s", ours=(), better="less", bar=BESIDE_THE_LOOP)
+    like = Row(
+        part="classifier",
+        what=f"classifier of {ALL:,} x 80",
+        unit="s",
+        ours=(),
+        better="less",
+        bar=bench.asked(BESIDE_THE_LOOP),
+    )
     if encoder.tokenizer is None:
         yield Row(part="classifier", what=like.what, unit="s", ours=(), note=f"{bench.subject.name} has no tokenizer")
         return

@@ -21,7 +21,7 @@ _AT_ONCE = 32
 
 
 def files(bench: Workbench) -> Iterator[Row]:
-    """JPEGs of 500 x 375 pixels in a folder; transformers' CLIPProcessor and CLIPModel in float32, batches of 32."""
+    """JPEGs of 500 x 375 pixels in a folder; transformers' CLIPProcessor and CLIPModel, batches of 32."""
     paths, encoder = written(bench.folder / "pictures", bench.sizes.jpegs), bench.subject.encoder
     ours, rivals = encoder.encode_images(paths), list[Rival]()
     absent = [other for other in bench.absent if other.name == "transformers"]
@@ -35,7 +35,7 @@ def files(bench: Workbench) -> Iterator[Row]:
                     name=peer.name,
                     side=Side(call=call, count=len(paths)),
                     cosine=lowest_cosine(ours, call().numpy()),
-                    bar=BESIDE_TRANSFORMERS,
+                    bar=bench.asked(BESIDE_TRANSFORMERS),
                 )
             )
         except (AbsentError, ImportError) as error:

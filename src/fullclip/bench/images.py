@@ -1,5 +1,5 @@
 """Images a second through the image tower, pixels ready, in the precision that `fullclip.load` chose: beside others with the
-same weights in float32, against the ceiling of matrix products, and by size of batch.
+same weights, against the ceiling of matrix products, and by size of batch.
 """
 
 from collections.abc import Iterator
@@ -18,20 +18,20 @@ BESIDE_TRANSFORMERS, OF_THE_CEILING = Bar(ratio=2.5), Bar(at_least=85.0)
 
 def images(bench: Workbench) -> Iterator[Row]:
     """Beside others, all with the same batch; then ours as a share of the ceiling in the same precision."""
-    subject, sizes = bench.subject, bench.sizes
-    pixels = bench.pixels(sizes.batch)
+    subject, sizes, batch = bench.subject, bench.sizes, bench.batch
+    pixels = bench.pixels(batch)
     ours = subject.encode_images(pixels).numpy()
     rivals = [
         Rival(
             name=peer.name,
-            side=Side(call=partial(peer.encode_images, pixels), count=sizes.batch),
+            side=Side(call=partial(peer.encode_images, pixels), count=batch),
             cosine=lowest_cosine(ours, peer.encode_images(pixels).numpy()),
-            bar=BESIDE_TRANSFORMERS if peer.name == "transformers" else None,
+            bar=bench.asked(BESIDE_TRANSFORMERS) if peer.name == "transformers" else None,
         )
         for peer in bench.peers
     ]
-    like = Row(part="images", what=f"image tower, batch {sizes.batch}", unit="images/s", ours=())
-    own = Side(call=partial(subject.encode_images, pixels), count=sizes.batch)
+    like = Row(part="images", what=f"image tower, batch {batch}", unit="images/s", ours=())
+    own = Side(call=partial(subject.encode_images, pixels), count=batch)
     yield from compared(like, own, rivals, bench.absent, rounds=bench.rounds, seconds=sizes.seconds)
     yield from _share(bench, own)
 
@@ -47,7 +47,14 @@ def _share(bench: Workbench, own: Side) -> Iterator[Row]:
         ceilings.append(bench.ceiling(getattr(torch, precision)))
     part = share(max(found), operations=image_flops(checkpoint.config), gflops=max(ceilings))
     note = f"of {max(ceilings):,.0f} GFLOP/s, measured in turn; operations that a tower leaves out count, too"
-    yield Row(part="images", what=f"of the {precision} ceiling", unit="%", ours=(100 * part,), bar=OF_THE_CEILING, note=note)
+    yield Row(
+        part="images",
+        what=f"of the {precision} ceiling",
+        unit="%",
+        ours=(100 * part,),
+        bar=bench.asked(OF_THE_CEILING),
+        note=note,
+    )
 
 
 def share(rate: float, *, operations: int, gflops: float) -> float:

@@ -1,4 +1,5 @@
-"""The same weights in other packages' hands, in float32, as their users would run them: pixels or tokens in, embeddings out.
+"""The same weights in other packages' hands, as their users would run them: pixels or tokens in, embeddings out. On a CPU in
+float32, on a GPU that multiplies bfloat16 in that.
 
 What is not installed, or has no such model, is absent, with what to type. They run in this process; while one is timed, freed
 memory goes back to the system as it does in a process of theirs (`core.processor.free_as_usual`).
@@ -15,6 +16,7 @@ import torch
 from torch import Tensor
 
 from fullclip.bench.subject import Subject, embeddings
+from fullclip.inference.precision import has
 from fullclip.models.checkpoint import Checkpoint, CheckpointError
 from fullclip.models.writing import Format, write_checkpoint
 from fullclip.preprocess.tokenizer import Tokenizer
@@ -77,6 +79,11 @@ def open_peers(subject: Subject, folder: Path) -> tuple[tuple[Peer, ...], tuple[
     return tuple(here), tuple(absent)
 
 
+def usual(device: torch.device) -> torch.dtype:
+    """What other packages' users multiply in."""
+    return torch.bfloat16 if device.type == "cuda" and has("bfloat16", device) else torch.float32
+
+
 def _written(checkpoint: Checkpoint, folder: Path, form: Format) -> Path:
     tokenizer = Tokenizer.clip(context_length=checkpoint.config.text.context_length)
     of_clip = checkpoint.config.text.vocab_size == tokenizer.vocab_size
@@ -89,11 +96,12 @@ def _written(checkpoint: Checkpoint, folder: Path, form: Format) -> Path:
 
 def _transformers(checkpoint: Checkpoint, folder: Path, device: torch.device) -> Peer:
     transformers = quiet_transformers()
-    model = transformers.CLIPModel.from_pretrained(_written(checkpoint, folder, "hf")).float().eval().to(device)
+    dtype = usual(device)
+    model = transformers.CLIPModel.from_pretrained(_written(checkpoint, folder, "hf")).to(device, dtype).eval()
     return Peer(
         name="transformers",
         folder=folder,
-        image_features=lambda pixels: _tensor(model.get_image_features(pixel_values=pixels)),
+        image_features=lambda pixels: _tensor(model.get_image_features(pixel_values=pixels.to(dtype))),
         text_features=lambda tokens: _tensor(model.get_text_features(input_ids=tokens)),
     )
 
@@ -114,11 +122,17 @@ def _tensor(found: Any) -> Tensor:
 
 def _open_clip(checkpoint: Checkpoint, folder: Path, device: torch.device) -> Peer:
     open_clip: Any = module("open_clip", package="open_clip_torch")
+    dtype = usual(device)
     try:
-        model = open_clip.create_model(f"local-dir:{_written(checkpoint, folder, 'openclip')}", device=device).float().eval()
+        model = open_clip.create_model(f"local-dir:{_written(checkpoint, folder, 'openclip')}", device=device).to(dtype).eval()
     except (RuntimeError, ValueError, TypeError) as error:
         raise AbsentError(f"open_clip does not open this model: {' '.join(str(error).split())[:120]}") from None
-    return Peer(name="open_clip", folder=folder, image_features=model.encode_image, text_features=model.encode_text)
+    return Peer(
+        name="open_clip",
+        folder=folder,
+        image_features=lambda pixels: model.encode_image(pixels.to(dtype)),
+        text_features=model.encode_text,
+    )
 
 
 OPENERS: dict[str, Callable[[Checkpoint, Path, torch.device], Peer]] = {"transformers": _transformers, "open_clip": _open_clip}

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from fullclip.core.config import lookup
 from fullclip.inference import Encoder, load
+from fullclip.inference.batch_size import fastest
 from fullclip.inference.exported import EXPORT_NAME, Exported
 from fullclip.models.checkpoint import Checkpoint
 from fullclip.models.clip import build, initialize
@@ -81,10 +82,17 @@ def open_subject(name: str, folder: Path) -> Subject:
     if name in PRESETS and name not in BUNDLED:
         path, known = folder / "model", random_checkpoint(PRESETS[name])
         write_checkpoint(known, path, tokenizer=Tokenizer.clip(context_length=known.config.text.context_length))
-        return Subject(name=name, path=path, encoder=load(path), checkpoint=known, is_trained=False)
+        return Subject(name=name, path=path, encoder=_opened(path), checkpoint=known, is_trained=False)
     path, _ = locate(name)
     checkpoint = None if (path / EXPORT_NAME).is_file() else read_checkpoint(path)
-    return Subject(name=name, path=path, encoder=load(name), checkpoint=checkpoint, is_trained=True)
+    return Subject(name=name, path=path, encoder=_opened(name), checkpoint=checkpoint, is_trained=True)
+
+
+def _opened(name: str | Path) -> Encoder:
+    """With the batches that `fullclip embed` takes."""
+    encoder = load(name)
+    encoder.batch_size = fastest(encoder)
+    return encoder
 
 
 def random_checkpoint(config: ClipConfig) -> Checkpoint:

@@ -37,7 +37,7 @@ def texts(bench: Workbench) -> Iterator[Row]:
             name=peer.name,
             side=Side(call=partial(in_batches, peer, tokens), count=len(part)),
             cosine=lowest_cosine(ours, in_batches(peer, tokens).numpy()),
-            bar=BESIDE_TRANSFORMERS if peer.name == "transformers" else None,
+            bar=bench.asked(BESIDE_TRANSFORMERS) if peer.name == "transformers" else None,
         )
         for peer in bench.peers
     ]

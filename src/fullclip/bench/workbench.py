@@ -2,7 +2,7 @@
 everything is measured. Each part is made when it is first asked for.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -11,6 +11,7 @@ from torch import Tensor
 
 from fullclip.bench.machine import gflops
 from fullclip.bench.peers import Absent, Peer, open_peers
+from fullclip.bench.rows import Bar
 from fullclip.bench.subject import Subject, open_subject
 
 
@@ -41,6 +42,11 @@ class Sizes:
 
 
 FULL = Sizes(classifier_classes=1000, streamed=(500, 5000), ways=("onnx", "onnx-int8", "openvino", "openvino-int8"))
+
+
+def for_gpu(sizes: Sizes) -> Sizes:
+    """As much as a GPU needs to be busy."""
+    return replace(sizes, side=8192, batches=(1, 8, 32, 128, 512, 1024), their_prompts=2560, jpegs=2048)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,9 +82,18 @@ class Workbench:
         """Where `fullclip.load` puts a model."""
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
+    def asked(self, bar: Bar) -> Bar | None:
+        """What is asked of ourselves, where it is asked: of CPUs, beside others in float32."""
+        return bar if self.device.type == "cpu" else None
+
     def ceiling(self, dtype: torch.dtype) -> float:
         """The best GFLOP/s of matrix products in this precision, now."""
         return gflops(dtype, side=self.sizes.side, device=self.device, seconds=self.sizes.seconds)
+
+    @property
+    def batch(self) -> int:
+        """How many images both sides see at a time: on a GPU as many as ours is fastest with."""
+        return self.sizes.batch if self.subject.encoder.device.type == "cpu" else self.subject.encoder.batch_size
 
     def pixels(self, batch: int) -> Tensor:
         """Random pixels of the size that the model wants; what they show costs nothing."""

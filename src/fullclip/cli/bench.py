@@ -35,12 +35,13 @@ def bench(
     from fullclip.bench import machine
     from fullclip.bench.measurements import chosen, measure
     from fullclip.bench.subject import check_name
-    from fullclip.bench.workbench import FULL, Sizes, Workbench
+    from fullclip.bench.workbench import FULL, Sizes, Workbench, for_gpu
 
     names, sizes = chosen(only), FULL if full else Sizes()
     check_name(model)
     with machine.threads(threads), TemporaryDirectory(prefix="fullclip-bench-") as folder:
         facts = machine.description()
+        sizes = for_gpu(sizes) if "GPU" in facts else sizes
         workbench = Workbench(model=model, folder=Path(folder), rounds=rounds, sizes=sizes)
         rows = measure(names, workbench, say=note)
         facts |= workbench.described()
@@ -63,7 +64,8 @@ def _show(facts: dict[str, str], rows: "Sequence[Row]", rounds: int) -> None:
     with_bar = any(row.bar for row in rows)
     show_table(columns if with_bar else columns[:-1], [row.cells() if with_bar else row.cells()[:-1] for row in rows])
     lines = [f"The best of {rounds} rounds, all sides in turn; in brackets the worst."] if rounds > 1 else []
-    lines += ["Ratio: how many times as good as theirs ours is. Peers have the same weights, in float32."]
+    lines += ["Ratio: how many times as good as theirs ours is."]
+    lines += ["Peers have the same weights, on a CPU in float32 and on a GPU in bfloat16."]
     cosines = [row.cosine for row in rows if row.cosine is not None]
     lines += [f"Lowest cosine of our embeddings with a peer's: {min(cosines):.5f}."] if cosines else []
     lines += [f"Bar of {row.what}: {row.asked()}." for row in rows if row.bar]

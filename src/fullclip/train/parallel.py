@@ -140,4 +140,6 @@ def _compile_blocks(clip: Clip, device: torch.device) -> None:
         say(f"train.compile: not here ({reason}); going on without")
         return
     for block in blocks_of(clip):
-        block.compile(dynamic=None)
+        block.compile(
+            dynamic=False
+        )  # one shape a block and a length of text; PyTorch fails at residual networks of unknown shapes

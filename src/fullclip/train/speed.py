@@ -12,7 +12,7 @@ def peak_flops(device: torch.device, dtype: torch.dtype) -> float:
     FLOPs utilisation (MFU) is a share of.
     """
     side = _SIDE[device.type]
-    a, b = (torch.ones(side, side, dtype=dtype, device=device) for _ in range(2))
+    a, b = (torch.randn(side, side, device=device).to(dtype) for _ in range(2))  # zeros and ones take less power
     best = min(_seconds(a, b) for _ in range(3))
     return 2 * side**3 / best
 
