@@ -5,6 +5,7 @@ import math
 import os
 import re
 import struct
+import tracemalloc
 import zlib
 from dataclasses import replace
 
@@ -113,6 +114,19 @@ def test_thin_strips_are_resized_where_looked_at(monkeypatch, mode, size):
     monkeypatch.setattr(module, "_MAX_RESIZED_PIXELS", 0)
     # Pillow rounds to 8 bits after each of its two passes, whose order it chooses by cost.
     assert (255 * (eval_transform(LEVELS)(image) - whole)).round().abs().max() <= 2
+
+
+@pytest.mark.parametrize("mode", ["I;16", "I", "F"])
+def test_grey_of_more_bits_takes_little_beside_itself(mode):
+    """Above the picture and the copy of it that Pillow hands out, a byte for each pixel and some rows."""
+    file = io.BytesIO()
+    pixels = np.zeros((2000, 1000), dtype={"I;16": np.uint16, "I": np.int32, "F": np.float32}[mode])
+    Image.fromarray(pixels).save(file, "TIFF")
+    tracemalloc.start()
+    decode_image(file.getvalue())
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 5 * pixels.nbytes
 
 
 def test_a_strip_that_would_fill_the_memory():

@@ -28,6 +28,7 @@ MAX_PIXELS = 178_956_970  # Pillow's own limit for an error: a third of a gigaby
 REDUCED_TOLERANCE = 3.0
 # Past this, resizing the whole of a thin strip to crop its middle would take gigabytes.
 _MAX_RESIZED_PIXELS = 1 << 26
+_ROWS_AT_ONCE = 64
 
 _RESAMPLING = {"bicubic": Image.Resampling.BICUBIC, "bilinear": Image.Resampling.BILINEAR}
 
@@ -117,15 +118,17 @@ def decode_image(source: str | Path | bytes, *, name: str | None = None, short_s
 
 
 def _eight_bits(image: Image.Image) -> Image.Image:
-    if image.mode.startswith("I;16"):
-        levels = np.asarray(image).astype(np.float64) / 257
-    elif image.mode == "I":
-        levels = np.asarray(image).astype(np.float64) / (257 if np.asarray(image).max() <= 65535 else (2**31 - 1) / 255)
-    elif image.mode == "F":
-        levels = np.clip(np.nan_to_num(np.asarray(image)), 0, 1) * 255
-    else:
+    """Grey of more bits, some rows at a time: as numbers of 64 bits a large picture would take gigabytes."""
+    if not image.mode.startswith(("I", "F")):
         return image
-    return Image.fromarray(np.clip(np.round(levels), 0, 255).astype(np.uint8))
+    pixels = np.asarray(image)
+    unit = 257 if image.mode != "I" or pixels.max() <= 65535 else (2**31 - 1) / 255
+    found = np.empty(pixels.shape, dtype=np.uint8)
+    for start in range(0, len(pixels), _ROWS_AT_ONCE):
+        rows = pixels[start : start + _ROWS_AT_ONCE]
+        levels = np.clip(np.nan_to_num(rows), 0, 1) * 255 if image.mode == "F" else rows.astype(np.float64) / unit
+        found[start : start + _ROWS_AT_ONCE] = np.clip(np.round(levels), 0, 255)
+    return Image.fromarray(found)
 
 
 def from_array(pixels: np.ndarray) -> Image.Image:
