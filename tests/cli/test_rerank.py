@@ -218,3 +218,25 @@ def test_wrong_use_is_one_line_before_anything_is_done(tmp_path, monkeypatch, wo
 @pytest.mark.parametrize("words", [("--top", 0), ("--diversity", 2), ("--diversity", -1)])
 def test_numbers_out_of_range_are_refused(words):
     assert run(CAPTION, "x.png", *words)[0] == 2
+
+
+def test_a_caption_that_is_too_long_says_what_to_type(model, given):
+    words = ("word " * 100, given["folder"], "--model", model)
+    code, out, error = run(*words)
+    assert (code, out, error.endswith("shorten it or add --truncate"), "=True" in error) == (2, "", True, False)
+    assert run("word", given["folder"], "--model", model, "--references", "word " * 100)[2].endswith("add --truncate")
+    assert run(*words, "--truncate")[0] == 0
+
+
+def test_one_image_is_no_plural(model, tmp_path):
+    (tmp_path / "a\x1b[31m\n.png").write_bytes(FILES[0])
+    (tmp_path / "one.heic").write_bytes(b"")
+    code, said, notes = run(CAPTION, tmp_path, "--model", model)
+    assert (code, len(said.splitlines())) == (0, 2)
+    assert "a\\x1b[31m\\n.png" in said
+    assert "1 image ranked, 1 skipped" in notes
+    assert "skipped: picture in a format that is not read (convert it to JPEG or PNG): " in notes
+
+
+def test_an_empty_list_is_said_to_be(model):
+    assert run(CAPTION, "-", "--model", model, given="\n")[::2] == (2, "no images to rank: the list on stdin is empty")

@@ -3,13 +3,15 @@
 import base64
 import io
 import json
+import shutil
 
 import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
-from embedded import CAPTIONS, NUM, write_model, write_pictures
+from embedded import CAPTIONS, FILES, NUM, write_model, write_pictures
 from fullclip.cli.search import app
+from fullclip.search.index.table import Table
 
 
 def run(*words: object) -> tuple[int, str, str]:
@@ -114,6 +116,10 @@ def test_a_sheet(index, tmp_path):
         (("add", "/no/such/pictures", "--index", "INDEX"), "no such file or folder"),
         (("build", "PICTURES", "--index", "PICTURES"), "holds other files"),
         (("remove", "--index", "INDEX"), "name the keys to remove"),
+        (("remove", "--index", "INDEX", "--even-most"), "--even-most goes with --missing FOLDER"),
+        (("remove", "--index", "INDEX", "a/000.png", "--missing", "PICTURES"), "--missing goes alone"),
+        (("remove", "--index", "INDEX", "--missing", "/no/such"), "no pictures that were added from /no/such"),
+        (("remove", "--index", "INDEX", "--where", "mark = ''"), "there is no column mark; the columns are key, path"),
     ],
 )
 def test_mistakes_are_one_line(index, pictures, words, said):
@@ -122,3 +128,89 @@ def test_mistakes_are_one_line(index, pictures, words, said):
     assert (code, out) == (2, "")
     assert said in error
     assert "\n" not in error.strip()
+
+
+@pytest.mark.parametrize(
+    "name", ["vector", "thumbnail", "mark", "number", "told", "_root", "_rowid", "_rowaddr", "MARK", '"mark"', "`told`"]
+)
+def test_columns_that_are_not_told_of_cannot_be_asked_for(index, name):
+    code, out, error = run("query", index, "a dog", "--where", f"caption LIKE '%mark%' OR {name} IS NULL")
+    assert (code, out) == (2, "")
+    plain = name.strip('`"').lower()
+    assert f"there is no column {plain}; the columns are key, path, caption, width, height, bytes, date" in error
+
+
+@pytest.mark.parametrize("where", ["caption = 'mark'", "caption LIKE '%number; vector%'", "\"key\" LIKE '%told%'"])
+def test_texts_may_hold_their_names(index, where):
+    assert asked(index, "a dog", "--where", where) == []
+
+
+def test_a_long_condition_is_not_said_again_as_a_whole(index):
+    code, _, error = run("query", index, "a dog", "--where", f"caption = '{'x' * 50_000}' AND no > 1")
+    assert (code, "No field named no" in error, len(error) < 1000) == (2, True, True)
+
+
+def test_a_part_of_a_text_is_a_wrong_condition(index):
+    code, _, error = run("query", index, "a dog", "--where", "key.no > 1")
+    assert (code, "Cannot access field" in error, ".rs:" in error) == (2, True, False)
+
+
+def test_names_that_would_steer_a_terminal_are_written_out(model, tmp_path):
+    names = {
+        "a\nb.png": "a\\nb.png",
+        "\x1b[31mred\t.png": "\\x1b[31mred\\t.png",
+        "ab\u202egnp.png": "ab\\u202egnp.png",
+        "caf\udce9.png": "caf\\xe9.png",
+    }
+    names |= {name: name for name in ("日本語　の.png", "می\u200cخواهم.png", "👨\u200d👩.png")}
+    for i, name in enumerate(names):
+        (tmp_path / "pictures").mkdir(exist_ok=True)
+        (tmp_path / "pictures" / name).write_bytes(FILES[i])
+    (tmp_path / "pictures" / "torn\x1b[2J.png").write_bytes(b"")
+    code, _, notes = run("build", tmp_path / "pictures", "--index", tmp_path / "index", "--model", model)
+    assert (code, "torn\\x1b[2J.png" in notes, "\x1b" in notes) == (0, True, False)
+    code, said, _ = run("query", tmp_path / "index", "a dog", "--duplicates")
+    lines = [line.rstrip() for line in said.splitlines()]
+    assert (code, len(lines)) == (0, 1 + len(names))
+    assert {line.split(maxsplit=1)[1] for line in lines[1:]} == set(names.values())
+    assert sorted(hit["key"] for hit in asked(tmp_path / "index", "a dog", "--duplicates")) == sorted(
+        name.replace("\udce9", "\\xe9") for name in names
+    )
+
+
+def test_pictures_that_are_not_read_are_told_of(model, pictures, tmp_path):
+    folder = tmp_path / "pictures"
+    shutil.copytree(pictures / "a", folder)
+    for name in ("one.heic", "two.AVIF", "notes.md", ".DS_Store"):
+        (folder / name).write_bytes(b"")
+    code, said, notes = run("build", folder, "--index", tmp_path / "index", "--model", model)
+    assert (code, said) == (0, f"{tmp_path}/index: 5 pictures\n")
+    assert "2 skipped: picture in a format that is not read (convert it to JPEG or PNG), as " in notes
+    assert f"1 skipped: no picture, as {folder}/notes.md" in notes
+    code, _, notes = run("add", f"{folder}/*", "--index", tmp_path / "index")
+    assert (code, "5 unchanged" in notes, "2 skipped: picture in a format" in notes) == (0, True, True)
+    (tmp_path / "phone").mkdir()
+    (tmp_path / "phone" / "one.heic").write_bytes(b"")
+    for given in (tmp_path / "phone", tmp_path / "phone/*"):
+        code, _, error = run("add", given, "--index", tmp_path / "index")
+        assert (code, "but 1 .heic and such, which are not read: convert them to JPEG or PNG" in error) == (2, True)
+
+
+def test_files_that_are_gone(model, pictures, tmp_path):
+    folder, index = tmp_path / "pictures", tmp_path / "index"
+    shutil.copytree(pictures, folder)
+    run("build", folder, "--index", index, "--model", model)
+    (folder / "a/000.png").unlink()
+    assert run("remove", "--index", index, "--missing", folder)[:2] == (0, "1 removed\n")
+    shutil.rmtree(folder)
+    code, out, error = run("remove", "--index", index, "--missing", folder)
+    assert (code, out, "as if its disk were not mounted" in error) == (2, "", True)
+    assert run("remove", "--index", index, "--missing", folder, "--even-most")[:2] == (0, f"{NUM - 1} removed\n")
+
+
+def test_thumbnails_of_all_hits_are_one_look(index, tmp_path, monkeypatch):
+    looks, rows = [], Table.rows
+    monkeypatch.setattr(Table, "rows", lambda table, places, columns: looks.append(len(places)) or rows(table, places, columns))
+    assert all(hit["thumbnail"] for hit in asked(index, "a dog", "--duplicates", "--thumbnails"))
+    run("query", index, "a dog", "--duplicates", "--grid", tmp_path / "sheet.png")
+    assert looks == [NUM, NUM]

@@ -109,9 +109,17 @@ def test_a_pillow_image_that_breaks_when_it_is_read_is_left_out(tmp_path):
 REFUSED = {
     "another range": (as_tensor(PIXELS) * 2 - 1, r"from -1 to .*; give \(x / 2 \+ 0.5\).clip\(0, 1\)"),
     "levels as floats": (as_tensor(PIXELS) * 255, r"from 0 to 2[45]\d: .*give x / 255"),
-    "channels first": (np.zeros((3, 6, 8), np.uint8), r"array uint8 \[3, 6, 8\]"),
-    "channels last": (torch.zeros(6, 8, 3), r"tensor torch.float32 \[6, 8, 3\]"),
-    "grey": (torch.zeros(1, 6, 8), r"tensor torch.float32 \[1, 6, 8\]"),
+    "channels first": (
+        np.zeros((3, 6, 8), np.uint8),
+        r"an array uint8 \[3, 6, 8\]: give np.moveaxis\(x, -3, -1\); or give a path",
+    ),
+    "channels last": (
+        torch.zeros(2, 6, 8, 3),
+        r"a tensor torch.float32 \[2, 6, 8, 3\]: give x.movedim\(-1, -3\); or give a path",
+    ),
+    "grey": (torch.zeros(1, 6, 8), r"tensor torch.float32 \[1, 6, 8\]: give a path"),
+    "no memory": (torch.zeros(3, 6, 8, device="meta"), "tensor on meta, torch.strided: give a dense one"),
+    "sparse": (torch.zeros(3, 6, 8).to_sparse(), "tensor on cpu, torch.sparse_coo: give a dense one"),
     "whole numbers": (np.zeros((6, 8, 3), np.int64), "pixels in int64"),
     "flags": (torch.zeros(3, 6, 8, dtype=torch.bool), "pixels in bool"),
     "no pixels": (np.zeros((0, 8, 3), np.uint8), r"\[0, 8, 3\]"),

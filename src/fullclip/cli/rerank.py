@@ -1,12 +1,14 @@
 """fullclip rerank: a caption and pictures in, the pictures that fit it best out, with a contact sheet and copies of them."""
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from fullclip.cli.output import Json, note, show_json, show_table
+from fullclip.cli.search.printable import printable
 
 if TYPE_CHECKING:
     from fullclip.core.types import Hit
@@ -65,17 +67,21 @@ def rerank(
     check_texts(captions, templates=templates, references=references or [])
     _check_outputs(grid, copy_to, top)
     found, left_out = _sorted_out(images)
-    works = find_work(found, what="images") if found else []
-    reranker = Reranker(
-        load(model),
-        captions,
-        top=top,
-        templates=templates,
-        diversity=diversity,
-        references=references or [],
-        truncate=truncate,
-        drops=drops,
-    )
+    if not found and not left_out.counts:
+        raise ValueError("no images to rank: the list on stdin is empty")
+    works = find_work(found, what="images", drops=left_out) if found else []
+    encoder = load(model)
+    with _options_by_name():
+        reranker = Reranker(
+            encoder,
+            captions,
+            top=top,
+            templates=templates,
+            diversity=diversity,
+            references=references or [],
+            truncate=truncate,
+            drops=drops,
+        )
     reranker.add(_with_a_bar(works, left_out))
     left_out.merge(drops)
     skipped = [_printable(f"{reason}: {name}") for reason, names in left_out.examples.items() for name in names]
@@ -90,6 +96,15 @@ def rerank(
         show_json({"captions": captions, **told, "images": reranker.num_ranked, "skipped": skipped})
     else:
         _show(told, skipped, num_ranked=reranker.num_ranked)
+
+
+@contextmanager
+def _options_by_name() -> Iterator[None]:
+    """Errors that say what to pass in Python say what to type instead."""
+    try:
+        yield
+    except ValueError as error:
+        raise ValueError(str(error).replace("pass truncate=True", "add --truncate")) from None
 
 
 def _check_outputs(grid: Path | None, copy_to: Path | None, top: int) -> None:
@@ -199,8 +214,8 @@ def _told(hits: "Sequence[Hit]", copies: Sequence[str], *, is_compared: bool) ->
 
 def _show(told: dict[str, Any], skipped: list[str], *, num_ranked: int) -> None:
     """The table, and what is worth a line on stderr."""
-    rows: list[Sequence[str]] = [(str(hit["rank"]), f"{hit['score']:.4f}", hit["image"]) for hit in told["hits"]]
+    rows: list[Sequence[str]] = [(str(hit["rank"]), f"{hit['score']:.4f}", printable(hit["image"])) for hit in told["hits"]]
     show_table(["rank", told["score"], "image"], rows)
     for one in skipped:
-        note(f"skipped: {one}")
-    note(f"{num_ranked:,} images ranked, {len(skipped):,} skipped")
+        note(f"skipped: {printable(one)}")
+    note(f"{num_ranked:,} image{'s' if num_ranked != 1 else ''} ranked, {len(skipped):,} skipped")

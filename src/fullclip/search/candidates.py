@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
+import torch
 from PIL import Image
 from torch import Tensor
 
@@ -106,8 +107,10 @@ class Intake:
         axis = 1 if isinstance(pictures, Tensor) else 3
         shape = list(pictures.shape)
         if len(shape) not in (3, 4) or shape[axis - 4] != 3 or 0 in shape[-3:]:
-            kind = "tensor" if isinstance(pictures, Tensor) else "array"
-            raise ValueError(f"image {self.num_seen} is a {kind} {pictures.dtype} {shape}: {_WANTED}")
+            kind = "a tensor" if isinstance(pictures, Tensor) else "an array"
+            raise ValueError(f"image {self.num_seen} is {kind} {pictures.dtype} {shape}: {_advice(shape, axis)}{_WANTED}")
+        if isinstance(pictures, Tensor) and (pictures.is_meta or pictures.layout != torch.strided):
+            raise ValueError(f"image {self.num_seen} is a tensor on {pictures.device}, {pictures.layout}: give a dense one")
         for one in pictures if len(shape) == 4 else [pictures]:
             if isinstance(one, Tensor):
                 one = one.detach().cpu().movedim(0, -1)
@@ -123,6 +126,13 @@ _WANTED = (
     "give a path, a file's bytes, a Pillow image, a uint8 array [height, width, 3] or a float tensor [3, height, width] "
     "from 0 to 1, or a list, a generator or a pipeline's output of them"
 )
+
+
+def _advice(shape: list[int], axis: int) -> str:
+    """What to type where the channels are an array's first axis, or a tensor's last."""
+    if len(shape) not in (3, 4) or shape[-1 if axis == 1 else -3] != 3:
+        return ""
+    return "give x.movedim(-1, -3); or " if axis == 1 else "give np.moveaxis(x, -3, -1); or "
 
 
 def _levels(pixels: np.ndarray, name: str) -> np.ndarray:

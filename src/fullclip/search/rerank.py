@@ -4,6 +4,7 @@ What DALL-E did with CLIP: draw 512 pictures for a caption, show the 32 that fit
 """
 
 import bisect
+import operator
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -62,7 +63,7 @@ class Reranker:
     ) -> None:
         captions = [caption] if isinstance(caption, str) else list(caption)
         check_texts(captions, templates=templates, references=references)
-        if top < 1:
+        if operator.index(top) < 1:
             raise ValueError(f"top is {top}: at least 1")
         check_diversity(diversity)
         self.encoder, self.top, self.diversity = encoder, top, diversity

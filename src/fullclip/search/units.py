@@ -5,7 +5,7 @@ A unit is a shard, some thousand files of a list, a run of a table's rows or of 
 
 import hashlib
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
@@ -13,6 +13,7 @@ from typing import Literal
 
 from fullclip.core.folders import files_below
 from fullclip.core.storage import FileInfo, expand, file_info, is_folder, is_remote, open_file
+from fullclip.data.drops import Drops
 from fullclip.data.shards import find_shards
 from fullclip.data.stages import batches
 from fullclip.data.tables import TABLE_ENDINGS, cut, ending, is_table
@@ -21,7 +22,12 @@ from fullclip.search.columns import Columns, What
 
 UNIT_SIZE = 4096
 
+OTHER_PICTURE, NO_PICTURE = "picture in a format that is not read (convert it to JPEG or PNG)", "no picture"
 _TABLE_NAMES = ("captions", "metadata")
+_OTHER_PICTURES = frozenset((
+    "arw", "avif", "cr2", "cr3", "dng", "eps", "exr", "hdr", "heic", "heif", "hif", "ico", "j2k", "jfif", "jp2", "jpe", "jpx",
+    "jxl", "nef", "orf", "pbm", "pcx", "pgm", "pnm", "ppm", "psd", "qoi", "raf", "raw", "rw2", "svg", "tga", "xcf"
+))  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,15 +60,17 @@ class Work:
 _Listed = tuple[str, str]  # an image file as it was typed, and what changes when it does
 
 
-def find_work(inputs: Sequence[str], *, what: What) -> list[Work]:
-    """All units of the inputs, in order; image files that follow one another are cut into units together.
+def find_work(inputs: Sequence[str], *, what: What, drops: Drops | None = None) -> list[Work]:
+    """All units of the inputs, in order; image files that follow one another are cut into units together. What lies among
+    images and is none, by its ending, goes to `drops`.
 
     ValueError for an input that is not there, or of a kind that has no such thing as `what`.
     """
     if not inputs:
         raise ValueError("nothing to embed; name images, folders, globs, .tar shards, tables or .txt files")
     found, num_files, base = list[Work](), 0, os.getcwd()
-    pieces = (piece for pattern in inputs for piece in _pieces(pattern, what))
+    left_out = Drops() if drops is None else drops
+    pieces = (piece for pattern in inputs for piece in _pieces(pattern, what, left_out))
     for is_unit, group in groupby(pieces, key=lambda piece: isinstance(piece, Unit)):
         if is_unit:
             for piece in group:
@@ -86,7 +94,7 @@ def everywhere(path: str, base: str) -> str:
     return whole if is_remote(whole) else os.path.normpath(whole)
 
 
-def _pieces(pattern: str, what: What) -> Iterator[Unit | _Listed]:
+def _pieces(pattern: str, what: What, drops: Drops) -> Iterator[Unit | _Listed]:
     if not pattern:
         raise ValueError("one of the inputs has an empty name; is a variable of your shell not set?")
     found = ending(pattern)
@@ -101,14 +109,14 @@ def _pieces(pattern: str, what: What) -> Iterator[Unit | _Listed]:
         for path in expand([pattern], suffix=found):
             yield from _lines(path)
     elif is_folder(pattern):
-        yield from _folder(pattern, what)
+        yield from _folder(pattern, what, drops)
     elif pattern.startswith(("http://", "https://")) and not found:
         yield from (_shard(path) for path in find_shards([pattern]))
     else:
-        yield from _files(pattern, what)
+        yield from _files(pattern, what, drops)
 
 
-def _folder(folder: str, what: What) -> Iterator[Unit | _Listed]:
+def _folder(folder: str, what: What, drops: Drops) -> Iterator[Unit | _Listed]:
     """A table of pairs in it, else its shards, else its images, else its tables."""
     below, root = files_below(folder), folder.rstrip("/")
     tables = [path for path in below if is_table(path)]
@@ -121,13 +129,32 @@ def _folder(folder: str, what: What) -> Iterator[Unit | _Listed]:
         for path in pairs[:1] or tables:
             yield from _table(everywhere(path, os.getcwd()), what)
         if not tables:
-            raise ValueError(f"{folder}: no images, shards or tables in this folder")
+            raise ValueError(f"{folder}: no images, shards or tables in this folder{_others(below)}")
     elif shards:
         is_flat = all(path.rpartition("/")[0] == root for path in shards)
         yield from (_shard(path) for path in find_shards([folder] if is_flat else shards))
     for path in images if not pairs else ():
         beside = below.get(captions_beside(path)) if what != "images" else None
         yield _as_typed(path, folder), f"{_version(below[path])} {_version(beside) if beside else ''}"
+    if not (pairs or shards):
+        _leave_out(below, {*images, *map(captions_beside, images)}, drops)
+
+
+def _leave_out(paths: Iterable[str], known: Collection[str], drops: Drops) -> None:
+    """Hidden files, as systems write them beside pictures, are not worth a word."""
+    for path in paths:
+        if path not in known and not path.rpartition("/")[2].startswith("."):
+            drops.drop(OTHER_PICTURE if _is_another_picture(path) else NO_PICTURE, path)
+
+
+def _others(paths: Iterable[str]) -> str:
+    """What a folder without images that are read holds in their place."""
+    found = [path for path in paths if _is_another_picture(path)]
+    return f", but {len(found):,} {ending(found[0])} and such, which are not read: convert them to JPEG or PNG" if found else ""
+
+
+def _is_another_picture(path: str) -> bool:
+    return ending(path).removeprefix(".") in _OTHER_PICTURES
 
 
 def captions_beside(image: str) -> str:
@@ -135,16 +162,18 @@ def captions_beside(image: str) -> str:
     return f"{image[: len(image) - len(ending(image))]}.txt"
 
 
-def _files(pattern: str, what: What) -> Iterator[_Listed]:
+def _files(pattern: str, what: What, drops: Drops) -> Iterator[_Listed]:
     is_glob = any(character in pattern for character in "*?[") and (is_remote(pattern) or not Path(pattern).exists())
     try:
         found = expand([pattern], suffix="")
     except ValueError:
         raise ValueError(f"{pattern}: no such file or folder") from None
     if is_glob:
-        found = [path for path in found if _is_image(path)]
-        if not found:
-            raise ValueError(f"no images match {pattern!r}")
+        images = [path for path in found if _is_image(path)]
+        if not images:
+            raise ValueError(f"no images match {pattern!r}{_others(found)}")
+        _leave_out(found, {*images, *map(captions_beside, images)}, drops)
+        found = images
     for path in found:
         # of a range on the web, which may be long, nothing is asked beforehand: what is not there is counted when it is read
         is_asked = path == pattern or not path.startswith(("http://", "https://"))

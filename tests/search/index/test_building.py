@@ -13,7 +13,8 @@ from embedded import CAPTIONS, FILES, NUM, write_inputs, write_model, write_pict
 from fullclip.search.embed import embed
 from fullclip.search.engines import Local
 from fullclip.search.index import Index, building, derived
-from fullclip.search.index.building import add, remove
+from fullclip.search.index.building import add
+from fullclip.search.index.removing import remove
 from fullclip.search.index.writing import held
 from fullclip.search.jobs import Layout, ModelChoice
 from pairs import write_tar
@@ -211,6 +212,17 @@ def test_another_model_is_refused_with_what_to_type(choice, model, tmp_path):
     assert len(Index.open(index)) == 3
 
 
+def test_a_model_that_was_named_from_one_folder_is_found_from_another(model, tmp_path, monkeypatch):
+    write_pictures(tmp_path / "pictures", 3)
+    index = str(tmp_path / "index")
+    monkeypatch.chdir(Path(model).parent)
+    add([str(tmp_path / "pictures")], index, choice=ModelChoice(name="tiny"), create=True)
+    monkeypatch.chdir(tmp_path)
+    assert Index.open(index).model == model
+    write_pictures(tmp_path / "pictures", 4)
+    assert add([str(tmp_path / "pictures")], index, choice=None).added == 1
+
+
 def test_removing(choice, tmp_path):
     write_pictures(tmp_path / "pictures")
     index = str(tmp_path / "index")
@@ -240,12 +252,45 @@ def test_numbers_are_never_given_twice(choice, tmp_path):
     assert Index.open(index)._nearest.table.numbers()[0].tolist() == list(range(NUM, 2 * NUM))
 
 
+@pytest.mark.parametrize("damage", [None, "", "{", '{"next": "many"}', "[]"])
+def test_nor_where_the_file_that_counts_them_is_lost(choice, tmp_path, monkeypatch, damage):
+    """Rows that are no more have a segment still, which must not show those to come in their place."""
+    monkeypatch.setattr(derived, "SWITCH", 5)
+    paths, index = write_pictures(tmp_path / "pictures"), str(tmp_path / "index")
+    add([str(tmp_path / "pictures")], index, choice=choice, create=True)
+    (hit,) = Index.open(index).search(np.ones((1, Index.open(index).dim)), where="key = 'b/009.png'")[0]
+    remove(index, keys=[hit.key])
+    if damage is None:
+        Path(index, "numbers.json").unlink()
+    else:
+        Path(index, "numbers.json").write_text(damage)
+    Image.new("RGB", (64, 64), "blue").save(tmp_path / "new.png")
+    assert add([str(tmp_path / "new.png"), str(paths[-1])], index, choice=None).added == 2
+    assert Index.open(index)._nearest.table.numbers()[0].tolist() == [*range(NUM - 1), NUM, NUM + 1]
+    assert len(everything(index)) == NUM + 1
+
+
 def test_two_pictures_with_one_key_are_named(choice, tmp_path):
     (tmp_path / "shards").mkdir()
     for name in ("one", "two"):
         write_tar(tmp_path / "shards" / f"{name}.tar", [(f"{i}.png", FILES[i]) for i in range(3)])
     found = add([str(tmp_path / "shards")], str(tmp_path / "index"), choice=choice, create=True)
     assert (found.rows, found.skipped) == (3, {"key of another picture": 3})
+
+
+def test_a_picture_of_another_folder_takes_no_ones_place(choice, tmp_path):
+    camera, index = tmp_path / "camera", str(tmp_path / "index")
+    for folder, height in (("2023", 40), ("2024", 50)):
+        (camera / folder).mkdir(parents=True)
+        Image.new("RGB", (64, height), "red").save(camera / folder / "IMG_0001.png")
+    add([str(camera / "2023")], index, choice=choice, create=True)
+    found = add([str(camera / "2024")], index, choice=None)
+    assert (found.rows, found.replaced, found.skipped) == (1, 0, {"key of another picture": 1})
+    assert everything(index)["IMG_0001.png"]["height"] == 40
+    Image.new("RGB", (32, 60), "green").save(camera / "2023" / "IMG_0001.png")
+    assert add([str(camera / "2023")], index, choice=None).replaced == 1
+    assert everything(index)["IMG_0001.png"]["height"] == 60
+    assert add([str(camera)], index, choice=None).added == 2
 
 
 def test_two_writers_are_refused_and_readers_are_not(choice, tmp_path):

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from fullclip.search.index import Index, derived, segment
 from fullclip.search.index.derived import catch_up, derived_folder, read_segments
@@ -21,6 +22,7 @@ def small(monkeypatch):
     monkeypatch.setattr(derived, "SWITCH", 1000)
     monkeypatch.setattr(segment, "FEWEST", 200)
     monkeypatch.setattr(segment, "SHARE", 0.1)
+    monkeypatch.setattr(segment, "_LOOKED_AT", segment._LOOKED_AT)
 
 
 def arrange(path: str, table) -> None:
@@ -63,7 +65,7 @@ def test_it_is_not_all_that_is_looked_at(tmp_path):
     """Otherwise the test above would say nothing: with one cell to look into, neighbours are missed."""
     path, table = write_index(tmp_path, drawn(NUM))
     arrange(path, table)
-    segment.FEWEST, segment.SHARE = 10, 0.001
+    segment.FEWEST, segment.SHARE, segment._LOOKED_AT = 10, 0.001, 0
     assert shares(Index.open(path), drawn(NUM), -drawn(50, seed=2)) < 0.6
 
 
@@ -222,5 +224,133 @@ def test_no_index_and_a_damaged_one(tmp_path):
     mark.write_text(told)
     for version in Path(path, "rows.lance", "_versions").iterdir():
         version.write_bytes(b"torn")
-    with pytest.raises(ValueError, match="the table of rows cannot be read"):
+    with pytest.raises(OSError, match="the rows of the index cannot be read"):
         Index.open(path)
+
+
+@pytest.mark.parametrize(
+    ("vectors", "said"),
+    [
+        (np.ones((1, 16), complex), "complex128: real numbers"),
+        (np.ones((1, 16), bool), "bool: real numbers"),
+        (np.ones((1, 16), object), "object: real numbers"),
+        (np.full((1, 16), np.longdouble("1e4000")), "NaN or infinite"),
+        (np.float32(3), r"vectors are \[\]: \[n, 16\] is needed"),
+        (np.ones((1, 1, 16)), r"vectors are \[1, 1, 16\]"),
+        ([], r"vectors are \[0\]"),
+        ([[1.0, 2.0], [3.0]], "different lengths"),
+        ("a dog", "real numbers"),
+        (None, "real numbers"),
+        (torch.ones(1, 16, dtype=torch.complex64), "complex64 on cpu: real numbers"),
+        (torch.ones(1, 16, device="meta"), "float32 on meta: real numbers"),
+    ],
+)
+def test_what_is_no_vector_is_one_line(tmp_path, vectors, said):
+    path, _ = write_index(tmp_path, drawn(10))
+    with pytest.raises(ValueError, match=said) as raised:
+        Index.open(path).search(vectors)
+    assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        lambda query: query.astype(np.float64) * 1e300,
+        lambda query: query.astype(np.float64) * 1e-300,
+        lambda query: query * np.float32(1e-41),
+        lambda query: np.rint(query * 1e6).astype(np.int64),
+        lambda query: query.tolist(),
+        lambda query: torch.from_numpy(query).requires_grad_(),
+        lambda query: torch.from_numpy(query).bfloat16(),
+        lambda query: torch.from_numpy(query).double() * 1e200,
+        lambda query: torch.from_numpy(query).to_sparse(),
+        lambda query: [torch.from_numpy(query[0])],
+    ],
+)
+def test_vectors_of_every_kind_and_length_ask_the_same(tmp_path, given):
+    path, _ = write_index(tmp_path, drawn(500))
+    index, query = Index.open(path), drawn(1, seed=1)
+    (expected,), (found,) = index.search(query, top=3), index.search(given(query), top=3)
+    assert [hit.key for hit in found] == [hit.key for hit in expected]
+    np.testing.assert_allclose([hit.score for hit in found], [hit.score for hit in expected], atol=2e-2)
+
+
+@pytest.mark.parametrize("is_arranged", [False, True])
+def test_of_copies_those_that_came_first(tmp_path, is_arranged):
+    """However many questions come together, and wherever the copies lie."""
+    vectors = drawn(NUM)
+    vectors[40:2900:7] = vectors[40]
+    path, table = write_index(tmp_path, vectors)
+    if is_arranged:
+        arrange(path, table)
+    index, queries = Index.open(path), np.stack([vectors[40], *drawn(30, seed=5)])
+    assert keys(index, queries[0], TOP) == [f"k{i}" for i in range(40, 40 + 7 * TOP, 7)]
+    together = index.search(queries, top=200, fold=False)
+    alone = [index.search(query[None], top=200, fold=False)[0] for query in queries]
+    assert [[hit.key for hit in hits] for hits in together] == [[hit.key for hit in hits] for hits in alone]
+    for hits in together:
+        order = [(-hit.score, int(hit.key[1:])) for hit in hits]
+        assert order == sorted(order)
+
+
+def test_where_many_are_asked_for_more_are_looked_at(tmp_path):
+    vectors = drawn(NUM)
+    path, table = write_index(tmp_path, vectors)
+    arrange(path, table)
+    segment.FEWEST, segment.SHARE = 40, 0.001
+    index, queries = Index.open(path), drawn(20, seed=1)
+    found = [len(set(keys(index, query, 50)) & set(exact(vectors, query, 50))) for query in queries]
+    assert sum(found) > 0.97 * 50 * len(queries)
+
+
+@pytest.mark.parametrize("name", ["numbers", "offsets", "scales", "means", "order", "told_ends"])
+def test_a_bit_that_turned_is_noticed(tmp_path, name, capsys):
+    vectors = drawn(NUM)
+    path, table = write_index(tmp_path, vectors)
+    arrange(path, table)
+    (damaged,) = derived_folder(path).glob(f"*/{name}.npy")
+    data = bytearray(damaged.read_bytes())
+    data[-5] ^= 64
+    damaged.write_bytes(data)
+    index = Index.open(path)
+    assert (index.stats().arranged, shares(index, vectors, drawn(10, seed=1))) == (0, 1)
+    assert "is damaged and not used" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["vectors.npy", "codes.npy", "told.bin"])
+def test_a_bit_that_turned_in_what_is_read_row_by_row_is_mended_by_the_next_writer(tmp_path, name):
+    path, table = write_index(tmp_path, drawn(NUM))
+    arrange(path, table)
+    (damaged,) = derived_folder(path).glob(f"*/{name}")
+    data = bytearray(damaged.read_bytes())
+    data[-5] ^= 64
+    damaged.write_bytes(data)
+    arrange(path, table)
+    folder, identity = derived_folder(path), read_mark(path).identity
+    assert [len(one) for one in read_segments(folder, identity, whole=True)] == [NUM]
+
+
+def test_what_is_damaged_goes_also_where_too_few_are_left_to_arrange(tmp_path, capsys):
+    path, table = write_index(tmp_path, drawn(1200))
+    arrange(path, table)
+    next(derived_folder(path).glob("*/codes.npy")).unlink()
+    table.delete("width < 5")
+    arrange(path, table)
+    capsys.readouterr()
+    assert len(Index.open(path)) == 600
+    assert capsys.readouterr().err == ""
+
+
+def test_rows_that_cannot_be_read_are_one_line(tmp_path):
+    path, _ = write_index(tmp_path, drawn(10))
+    (data,) = Path(path, "rows.lance", "data").iterdir()
+    whole = data.read_bytes()
+    for left in (whole[: len(whole) // 2], b"", None):
+        if left is None:
+            data.unlink()
+        else:
+            data.write_bytes(left)
+        with pytest.raises(OSError, match="the rows of the index cannot be read") as raised:
+            Index.open(path)
+        assert "\n" not in str(raised.value)
+        assert ".rs:" not in str(raised.value)

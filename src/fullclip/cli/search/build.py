@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from fullclip.cli.output import Json, note, show_json
+from fullclip.cli.search.printable import printable
 
 if TYPE_CHECKING:
     from fullclip.search.index.building import Summary
@@ -89,4 +90,4 @@ def _remarks(found: "Summary") -> Iterator[str]:
     did = ", ".join(f"{count:,} {what}" for what, count in counts.items() if count)
     yield f"{did or 'nothing new'}, {found.seconds:,.1f} s"
     for reason, count in found.skipped.items():
-        yield f"{count:,} skipped: {reason}, as {found.examples[reason][0]}"
+        yield f"{count:,} skipped: {reason}, as {printable(found.examples[reason][0])}"

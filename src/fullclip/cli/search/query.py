@@ -1,12 +1,13 @@
 """fullclip search query: words and pictures in, the pictures of an index that fit them best out."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from fullclip.cli.output import Json, note, show_json, show_table
+from fullclip.cli.search.printable import printable
 from fullclip.cli.search.rows import Folder
 
 if TYPE_CHECKING:
@@ -54,27 +55,28 @@ def query(
     if grid is not None:
         _write_grid(opened, hits, grid)
     if json:
-        show_json({"hits": [_told(opened, hit, thumbnails=thumbnails) for hit in hits]})
+        small = opened.thumbnails([hit.key for hit in hits]) if thumbnails else None
+        show_json({"hits": [_told(hit, small) for hit in hits]})
         return
     show_table(["score", "key", "caption", "also"], [_row(hit) for hit in hits])
     if not hits:
         note("nothing passes" if where else "the index is empty")
 
 
-def _told(index: "Index", hit: "Hit", *, thumbnails: bool) -> dict[str, Any]:
+def _told(hit: "Hit", thumbnails: Mapping[str, bytes | None] | None) -> dict[str, Any]:
     told: dict[str, Any] = {"key": hit.key, "score": hit.score, "meta": dict(hit.meta)}
-    if thumbnails:
+    if thumbnails is not None:
         from base64 import b64encode
 
-        jpeg = index.thumbnail(hit.key)
+        jpeg = thumbnails.get(hit.key)
         told["thumbnail"] = None if jpeg is None else f"data:image/jpeg;base64,{b64encode(jpeg).decode('ascii')}"
     return told
 
 
 def _row(hit: "Hit") -> Sequence[str]:
-    caption, also = hit.meta.get("caption", ""), len(hit.meta.get("duplicates", ()))
+    caption, also = printable(hit.meta.get("caption", "")), len(hit.meta.get("duplicates", ()))
     short = caption if len(caption) <= _LONGEST else f"{caption[: _LONGEST - 1]}…"
-    return f"{hit.score:.3f}", hit.key, short, f"{also} more" if also else ""
+    return f"{hit.score:.3f}", printable(hit.key), short, f"{also} more" if also else ""
 
 
 def _write_grid(index: "Index", hits: "Sequence[Hit]", path: Path) -> None:
@@ -84,10 +86,11 @@ def _write_grid(index: "Index", hits: "Sequence[Hit]", path: Path) -> None:
     from fullclip.data.contact_sheet import draw_contact_sheet
     from fullclip.data.drops import Drops
 
+    thumbnails = index.thumbnails([hit.key for hit in hits])
     pairs = [
-        Pair(key=hit.key, image=jpeg, texts=(f"{hit.score:.3f} {hit.meta.get('caption') or hit.key}",))
+        Pair(key=hit.key, image=jpeg, texts=(f"{hit.score:.3f} {printable(hit.meta.get('caption') or hit.key)}",))
         for hit in hits
-        if (jpeg := index.thumbnail(hit.key)) is not None
+        if (jpeg := thumbnails.get(hit.key)) is not None
     ]
     if not pairs:
         raise ValueError("none of the pictures found has a thumbnail, or none was found: no sheet to draw")

@@ -15,12 +15,26 @@ def remove(
     index: IndexFolder,
     keys: Annotated[list[str] | None, typer.Argument(metavar="KEY", help="Keys of pictures, as a query shows them.")] = None,
     where: Annotated[str | None, typer.Option(help="A condition in SQL, such as \"path LIKE 'old/%'\".")] = None,
+    missing: Annotated[
+        str | None,
+        typer.Option(metavar="FOLDER", help="Pictures that were added from this folder, and whose files are no longer there."),
+    ] = None,
+    even_most: Annotated[
+        bool, typer.Option("--even-most", help="With --missing: even where most of them, or the folder, are gone.")
+    ] = False,
     json: Json = False,
 ) -> None:
-    """Take pictures out of an index, by their keys or by a condition."""
-    from fullclip.search.index.building import remove as remove_all
+    """Take pictures out of an index: by their keys, by a condition, or because their files are gone."""
+    from fullclip.search.index import removing
 
-    number = remove_all(index, keys=keys or (), where=where)
+    if even_most and missing is None:
+        raise ValueError("--even-most goes with --missing FOLDER")
+    if missing is not None:
+        if keys or where is not None:
+            raise ValueError("--missing goes alone: keys and --where in a command of their own")
+        number = removing.remove_missing(index, missing, even_most=even_most)
+    else:
+        number = removing.remove(index, keys=keys or (), where=where)
     if json:
         show_json({"removed": number})
     else:

@@ -1,11 +1,13 @@
 """Pictures into an index, and out of it. One process writes at a time; killed at any moment, the same command goes on."""
 
 import json
+import os
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,15 +15,17 @@ from rich.progress import TextColumn
 
 from fullclip.core.folders import appeared, read_text, whole_file
 from fullclip.core.logs import progress
+from fullclip.core.say import say
 from fullclip.data.drops import Drops
 from fullclip.inference import Encoder
+from fullclip.models.hub import BUNDLED, HUB_PREFIX, PRETRAINED
 from fullclip.preprocess.image import ImageError
-from fullclip.search.index.derived import catch_up, derived_folder
+from fullclip.search.index.derived import catch_up, derived_folder, read_segments
 from fullclip.search.index.embedded import is_embedded, model_of, read_embedded
 from fullclip.search.index.known import Known
-from fullclip.search.index.mark import NAME, Mark, read_mark, same_model, write_mark
-from fullclip.search.index.pictures import Picture, find_pictures, read_pictures
-from fullclip.search.index.table import Table, fields_of, quoted
+from fullclip.search.index.mark import NAME, Mark, plain, read_mark, same_model, write_mark
+from fullclip.search.index.pictures import Picture, fetched, find_pictures, read_pictures
+from fullclip.search.index.table import ROOT, Table, as_text, fields_of
 from fullclip.search.index.thumbnails import Look, look_at
 from fullclip.search.index.writing import held
 from fullclip.search.jobs import ModelChoice
@@ -29,7 +33,6 @@ from fullclip.search.jobs import ModelChoice
 ROWS_A_WRITE = 1024
 _VECTORS_A_WRITE = 16_384  # of rows that need no embedding
 _SECONDS_A_WRITE = 10.0
-_KEYS_AT_ONCE = 1000
 _NUMBERS = "numbers.json"
 
 
@@ -56,7 +59,7 @@ def add(inputs: Sequence[str], index: str, *, choice: ModelChoice | None, create
     choice: the model; None is the index's own, or the one that was embedded with. create: that there may be no index yet.
     ValueError for an input that is not there, an index of another model, and where nothing could be read.
     """
-    began, index = time.monotonic(), _plain(index)
+    began, index = time.monotonic(), plain(index)
     if not inputs:
         raise ValueError("nothing to index; name images, folders, shards, tables, or folders of embeddings")
     if not create and not appeared(f"{index}/{NAME}"):
@@ -82,27 +85,6 @@ def add(inputs: Sequence[str], index: str, *, choice: ModelChoice | None, create
         rows=num_rows,
         seconds=time.monotonic() - began,
     )
-
-
-def remove(index: str, *, keys: Sequence[str] = (), where: str | None = None) -> int:
-    """Take rows out, those of `keys` or those that pass a condition in SQL; how many there were."""
-    index = _plain(index)
-    mark = read_mark(index)
-    if not keys and where is None:
-        raise ValueError("name the keys to remove, or a condition with --where")
-    with held(index):
-        table, number = Table.open_table(index), 0
-        if where is not None:
-            table.matching(where)  # says what is wrong with it
-            number += table.delete(where)
-        for start in range(0, len(keys), _KEYS_AT_ONCE):
-            number += table.delete(f"key IN ({', '.join(map(quoted, keys[start : start + _KEYS_AT_ONCE]))})")
-        catch_up(derived_folder(index), mark.identity, table)
-    return number
-
-
-def _plain(index: str) -> str:
-    return index.rstrip("/") or index
 
 
 def _in_order(inputs: Sequence[str]) -> Iterator[list[str]]:
@@ -149,7 +131,7 @@ class _Writer:
         self._write()
 
     def add_pictures(self, inputs: list[str], choice: ModelChoice | None) -> None:
-        works = find_pictures(inputs)
+        works = find_pictures(inputs, self.drops)
         given = choice or ModelChoice(name=self._mark.model if self._mark else "small")
         encoder = given.load()
         known = self._open(given.name, encoder.fingerprint, encoder.embed)
@@ -162,7 +144,7 @@ class _Writer:
         with progress("pictures", TextColumn("{task.fields[rate]:,.0f}/s")) as bar:
             began = time.monotonic()
             task = bar.add_task("indexing", total=None, rate=0.0)
-            for done, (picture, vector, look) in enumerate(embedded(pictures, encoder, self.drops), 1):
+            for done, (picture, vector, look) in enumerate(embedded(fetched(pictures, self.drops), encoder, self.drops), 1):
                 self._take(picture, vector, look, at_most=ROWS_A_WRITE)
                 bar.update(task, completed=done, rate=done / max(time.monotonic() - began, 1e-3))
         self._write()
@@ -177,18 +159,18 @@ class _Writer:
 
     def _open(self, model: str, fingerprint: str, dim: int) -> "Known":
         """Have the index's table, of this model. What it holds is read once."""
+        model = _everywhere(model)
         if self._mark is None:
             self._mark = write_mark(self._index, model=model, fingerprint=fingerprint, dim=dim)
         same_model(self._mark, model=model, fingerprint=fingerprint, dim=dim, folder=self._index)
         if self._table is None:
             self._table = Table.create(self._index, dim)  # which may be there
-            rows = self._table.columns(["key", "mark"])
-            self._known = Known(pair for batch in rows for pair in zip(batch["key"], batch["mark"], strict=True))
+            self._known = Known(self._table.keys())
         return self._known
 
     def _is_wanted(self, picture: Picture, known: "Known") -> bool:
-        state = known.meet(_text(picture.key), picture.mark)
-        if state == "seen":
+        state = known.meet(as_text(picture.key), picture.mark, picture.root)
+        if state == "another's":
             self.drops.drop("key of another picture", picture.name)
         elif state == "same":
             self.counts["same"] += 1
@@ -215,11 +197,31 @@ class _Writer:
 
     def _reserve(self, number: int) -> int:
         """The first of so many numbers that no row had, nor will have; told on disk before the rows are."""
-        path = f"{self._index}/{_NUMBERS}"
-        first = int(json.loads(read_text(path))["next"]) if appeared(path) else 0
-        with whole_file(path, "w") as file:
+        assert self._table is not None
+        assert self._mark is not None
+        first = _next_number(self._index, self._mark.identity, self._table)
+        with whole_file(f"{self._index}/{_NUMBERS}", "w") as file:
             json.dump({"next": first + number}, file)
         return first
+
+
+def _everywhere(model: str) -> str:
+    """A model's name that is good from every folder: of one that lies on this disk, its whole path."""
+    is_known = model in BUNDLED or model in PRETRAINED or model.startswith((HUB_PREFIX, "~"))
+    return model if is_known or not Path(model).exists() else os.path.abspath(model)  # noqa: PTH100  # links stay links
+
+
+def _next_number(index: str, identity: str, table: Table) -> int:
+    path = f"{index}/{_NUMBERS}"
+    try:
+        return int(json.loads(read_text(path))["next"])
+    except FileNotFoundError:
+        pass
+    except (ValueError, KeyError, TypeError):
+        say(f"{path} is damaged, and made anew")
+    given = [table.numbers()[0]]
+    given += [segment.numbers for segment in read_segments(derived_folder(index), identity)]  # of rows that are no more, too
+    return max(int(numbers.max(initial=-1)) for numbers in given) + 1
 
 
 def embedded(pictures: Iterator[Picture], encoder: Encoder, drops: Drops) -> Iterator[tuple[Picture, np.ndarray, Look | None]]:
@@ -264,8 +266,8 @@ def _look_or_none(picture: Picture) -> Look | None:
 def _row(picture: Picture, vector: np.ndarray, look: Look | None) -> dict[str, Any]:
     captions = [" ".join(text.split()) for text in picture.texts]
     known: dict[str, Any] = {
-        "key": _text(picture.key),
-        "path": _text(picture.path),
+        "key": as_text(picture.key),
+        "path": as_text(picture.path),
         "caption": "\n".join(captions) or None,
         "width": look.width if look else None,
         "height": look.height if look else None,
@@ -283,9 +285,5 @@ def _row(picture: Picture, vector: np.ndarray, look: Look | None) -> dict[str, A
         "thumbnail": look.jpeg if look else None,
         "vector": vector,
         "fields": fields_of(picture.meta),
+        ROOT: picture.root,
     }
-
-
-def _text(name: str) -> str:
-    """A name as a table can hold it: what is no UTF-8 as backslash escapes."""
-    return name.encode("utf-8", "backslashreplace").decode("utf-8")

@@ -8,6 +8,7 @@ import hashlib
 import json
 import shutil
 import uuid
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from fullclip.search.index.table import Table
 SWITCH = 20_000  # below so many rows all are looked at, which takes 4 ms (bench/search.py); from there on cells take less
 _MANIFEST = "manifest.json"
 _TRIES = 3
+_ROW_BY_ROW = ("vectors.npy", "codes.npy", "told.bin")
 
 
 def derived_folder(index: str) -> Path:
@@ -30,12 +32,14 @@ def derived_folder(index: str) -> Path:
     return Path(index) / "nearest"
 
 
-def read_segments(folder: Path, identity: str) -> list[Segment]:
-    """The segments that belong to the table of this identity; none where one is not as it was written."""
+def read_segments(folder: Path, identity: str, *, whole: bool = False) -> list[Segment]:
+    """The segments that belong to the table of this identity; none where one is not as it was written. That is told by the sums
+    of what is read at once; of what is looked at row by row, which takes long to read, only if `whole`.
+    """
     for _ in range(_TRIES):
         listed = _listed(folder, identity)
         try:
-            return [_opened(folder, one) for one in listed]
+            return [_opened(folder, one, whole=whole) for one in listed]
         except (OSError, ValueError, EOFError):
             if listed == _listed(folder, identity):  # or a writer has put others in their place
                 break
@@ -48,8 +52,11 @@ def catch_up(folder: Path, identity: str, table: Table) -> None:
     """Have all but fewer than `SWITCH` rows in segments, each of which is more than twice as large as all smaller ones, so that
     there are few, and a row is arranged anew few times. Asked by who writes the table, alone.
     """
-    segments = read_segments(folder, identity)
-    listed = _listed(folder, identity) if segments else []
+    segments = read_segments(folder, identity, whole=True)
+    listed = _listed(folder, identity)
+    if len(segments) != len(listed):  # damaged
+        listed = []
+        _finish(folder, identity, listed)
     numbers, places = table.numbers()
     alive = [np.isin(segment.numbers, numbers).sum() for segment in segments]
     is_left, num_left = np.ones(len(numbers), dtype=bool), len(numbers) - int(sum(alive))
@@ -71,8 +78,9 @@ def catch_up(folder: Path, identity: str, table: Table) -> None:
     with atomic_folder(folder / name) as made:
         told = (texts for _, texts in table.told(places[is_left]))
         write_segment(made, lambda: table.vectors(places[is_left]), told, num_rows=num_left, dim=table.dim)
-    sizes = {path.name: path.stat().st_size for path in sorted((folder / name).iterdir())}
-    _finish(folder, identity, [*kept, {"name": name, "sizes": sizes}])
+    files = sorted((folder / name).iterdir())
+    sizes, sums = {path.name: path.stat().st_size for path in files}, {path.name: _sum(path) for path in files}
+    _finish(folder, identity, [*kept, {"name": name, "sizes": sizes, "sums": sums}])
 
 
 def _finish(folder: Path, identity: str, listed: Sequence[dict[str, Any]]) -> None:
@@ -89,15 +97,29 @@ def _listed(folder: Path, identity: str) -> list[dict[str, Any]]:
     try:
         said = json.loads((folder / _MANIFEST).read_text(encoding="utf-8"))
         if said["identity"] == identity:
-            return [{"name": str(one["name"]), "sizes": dict(one["sizes"])} for one in said["segments"]]
+            return [
+                {"name": str(one["name"]), "sizes": dict(one["sizes"]), "sums": dict(one.get("sums", {}))}
+                for one in said["segments"]
+            ]
     except (OSError, ValueError, KeyError, TypeError):
         return []
     return []
 
 
-def _opened(folder: Path, listed: dict[str, Any]) -> Segment:
+def _opened(folder: Path, listed: dict[str, Any], *, whole: bool) -> Segment:
     where = folder / listed["name"]
     for name, size in listed["sizes"].items():
-        if (where / name).stat().st_size != size:
-            raise ValueError(f"{where / name} is not as it was written")
+        path, known = where / name, listed["sums"].get(name)
+        is_summed = known is not None and (whole or name not in _ROW_BY_ROW)
+        if path.stat().st_size != size or (is_summed and _sum(path) != known):
+            raise ValueError(f"{path} is not as it was written")
     return Segment(where)
+
+
+def _sum(path: Path) -> int:
+    """The CRC-32 of a file."""
+    found = 0
+    with path.open("rb") as file:
+        while data := file.read(1 << 20):
+            found = zlib.crc32(data, found)
+    return found

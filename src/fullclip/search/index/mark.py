@@ -23,6 +23,11 @@ class Mark:
     version: int = 1
 
 
+def plain(folder: str) -> str:
+    """An index's folder without a slash at its end."""
+    return folder.rstrip("/") or folder
+
+
 def read_mark(folder: str) -> Mark:
     """ValueError where there is none, or no whole one."""
     if not appeared(f"{folder}/{NAME}"):

@@ -9,12 +9,14 @@ from threading import Lock
 import numpy as np
 import torch
 
+from fullclip.core.processor import num_cores
 from fullclip.search.index.derived import read_segments
-from fullclip.search.index.segment import Passing, Segment
+from fullclip.search.index.segment import Passing, Segment, best_places, num_looked_at
 from fullclip.search.index.table import Table
 from fullclip.search.index.threads import in_threads
 
-_TOGETHER = 16  # queries that one thread takes
+_TOGETHER = 256  # queries that one thread takes at most: of so many, several ask the same cells, which are read once for all
+_ROWS_TOGETHER = 8_000_000  # looked at for all of them, which take a hundred megabytes
 _FILTERS = 16
 _PLACES = 40  # bits
 
@@ -26,6 +28,12 @@ class Found:
     numbers: np.ndarray
     scores: np.ndarray
     vectors: np.ndarray
+
+
+def _products(vectors: np.ndarray, query: np.ndarray) -> np.ndarray:
+    """float32 [n], the same for the same vector wherever it lies, so that copies are equal, and those that came first lead."""
+    products: np.ndarray = np.einsum("ij,j->i", vectors.astype(np.float64), query.astype(np.float64)).astype(np.float32)
+    return products
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,7 +100,9 @@ class Nearest:
     def search(self, queries: np.ndarray, count: int, where: str | None) -> list[Found]:
         """For each query, float32 [m, dim] of length 1, the best `count` of the rows that pass the filter."""
         passing = self._passing(where)
-        parts = [queries[start : start + _TOGETHER] for start in range(0, len(queries), _TOGETHER)]
+        most = _ROWS_TOGETHER // num_looked_at(count, passing.number)
+        together = max(1, min(_TOGETHER, most, -(-len(queries) // num_cores())))
+        parts = [queries[start : start + together] for start in range(0, len(queries), together)]
         return [found for part in in_threads(lambda part: self._searched(part, count, passing), parts) for found in part]
 
     def _searched(self, queries: np.ndarray, count: int, passing: _Filter) -> list[Found]:
@@ -104,13 +114,13 @@ class Nearest:
         rest = np.flatnonzero(passing.rest)
         scores = (self._rest_tensor @ torch.from_numpy(queries.T)).numpy()
         for i in range(len(queries)):
-            own = scores[rest, i]
-            best = rest[np.argpartition(own, -count)[-count:]] if len(rest) > count else rest
-            parts = [(self._rest_numbers[best], scores[best, i], self._rest[best])]
+            best = rest[best_places(scores[rest, i], count)]
+            parts = [(self._rest_numbers[best], self._rest[best])]
             for segment, of_queries in answers:
-                places, values = of_queries[i]
-                parts.append((segment.numbers[places], values, segment.vectors[places].astype(np.float32)))
-            numbers, values, vectors = (np.concatenate(column) for column in zip(*parts, strict=True))
+                places, _ = of_queries[i]
+                parts.append((segment.numbers[places], segment.vectors[places].astype(np.float32)))
+            numbers, vectors = (np.concatenate(column) for column in zip(*parts, strict=True))
+            values = _products(vectors, queries[i])
             order = np.lexsort((numbers, -values))[:count]
             found.append(Found(numbers=numbers[order], scores=values[order], vectors=vectors[order]))
         return found

@@ -1,7 +1,8 @@
 """An index of pictures, open for reading: vectors in, hits out. Many threads may ask at a time."""
 
 import json
-from collections.abc import Mapping
+import operator
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from threading import Lock
 from typing import Any
@@ -13,7 +14,8 @@ from fullclip.search.index.derived import derived_folder
 from fullclip.search.index.folding import Folded, fold
 from fullclip.search.index.mark import read_mark
 from fullclip.search.index.nearest import Found, Nearest
-from fullclip.search.index.table import Table, quoted
+from fullclip.search.index.table import Table, as_text
+from fullclip.search.vectors import real_numbers
 
 MOST = 1000
 _MORE = 4  # times as many are looked at as are asked for, where duplicates are folded; then again as many times
@@ -46,7 +48,7 @@ class Index:
 
     @classmethod
     def open(cls, folder: str) -> "Index":
-        """ValueError where there is none, or it is damaged."""
+        """ValueError where there is none, or its index.json is damaged; OSError where its rows cannot be read."""
         return cls(folder.rstrip("/") if folder.strip("/") else folder)
 
     def refresh(self) -> None:
@@ -65,15 +67,16 @@ class Index:
     def __len__(self) -> int:
         return len(self._nearest)
 
-    def search(self, vectors: np.ndarray, *, top: int = 10, where: str | None = None, fold: bool = True) -> list[list[Hit]]:
-        """For each vector, float [n, dim], the `top` pictures with the largest cosine to it, best first.
+    def search(self, vectors: Any, *, top: int = 10, where: str | None = None, fold: bool = True) -> list[list[Hit]]:
+        """For each vector, real numbers [n, dim] in an array or a tensor, the `top` pictures with the largest cosine, best
+        first; of equals, as copies are, those that were added first.
 
         where: a condition in SQL on what is known of them, as "width > 500 AND caption LIKE '%dog%'"; it is asked first, so
         that there are `top` hits where so many pass. fold: pictures that are nearly the same are one hit, whose
         meta["duplicates"] has the keys of the others. ValueError for vectors of another width, NaN or zeros, and for a `where`
         that is no condition.
         """
-        if not 1 <= top <= MOST:
+        if not 1 <= operator.index(top) <= MOST:
             raise ValueError(f"top is {top}: from 1 to {MOST:,}")
         queries = self._checked(vectors)
         try:
@@ -96,17 +99,23 @@ class Index:
 
     def vector(self, key: str) -> np.ndarray:
         """float32 [dim], of length 1; KeyError for a key that is not there."""
-        nearest = self._nearest
-        _, vectors = next(nearest.table.vectors(nearest.places([self._number(nearest, key)])))
-        vector: np.ndarray = _unit(vectors)[0]
-        return vector
+        try:
+            return _vector(self._nearest, key)
+        except OSError:  # as in `search`
+            self.refresh()
+            return _vector(self._nearest, key)
 
     def thumbnail(self, key: str) -> bytes | None:
         """A JPEG of at most 224 pixels a side; None where there is none, KeyError for a key that is not there."""
-        nearest = self._nearest
-        number = self._number(nearest, key)
-        found = nearest.table.rows(nearest.places([number]).tolist(), ["thumbnail"])[number]["thumbnail"]
-        return None if found is None else bytes(found)
+        return self.thumbnails([key])[key]
+
+    def thumbnails(self, keys: Sequence[str]) -> dict[str, bytes | None]:
+        """The same of many, by key, in one look into the table; keys that are not there are left out."""
+        try:
+            return _thumbnails(self._nearest, keys)
+        except OSError:  # as in `search`
+            self.refresh()
+            return _thumbnails(self._nearest, keys)
 
     def stats(self) -> Stats:
         nearest = self._nearest
@@ -115,30 +124,24 @@ class Index:
             dim=self.dim,
             rows=len(nearest),
             arranged=nearest.num_arranged,
-            thumbnails=len(nearest.table.matching("thumbnail IS NOT NULL")),
-            captions=len(nearest.table.matching("caption IS NOT NULL")),
+            thumbnails=nearest.table.count("thumbnail"),
+            captions=nearest.table.count("caption"),
             bytes=nearest.table.num_bytes(),
             version=nearest.version,
             fields=nearest.table.fields,
         )
 
-    def _number(self, nearest: Nearest, key: str) -> int:
-        found = nearest.table.matching(f"key = {quoted(key)}")
-        if not len(found):
-            raise KeyError(key)
-        return int(found[-1])
-
-    def _checked(self, vectors: np.ndarray) -> np.ndarray:
+    def _checked(self, vectors: Any) -> np.ndarray:
         """The vectors as float32, of length 1."""
-        given = np.asarray(vectors)
+        given = real_numbers(vectors, "vectors")
         if given.ndim != 2 or given.shape[1] != self.dim:
             raise ValueError(f"vectors are {list(given.shape)}: [n, {self.dim}] is needed, from the model {self.model}")
-        given = given.astype(np.float32)
-        if not np.isfinite(given).all():
+        largest = np.abs(given).max(axis=1, keepdims=True, initial=0)
+        if not np.isfinite(largest).all():
             raise ValueError("a vector has NaN or infinite numbers")
-        if not given.any(axis=1).all():
+        if not largest.all():
             raise ValueError("a vector is zero, and has no direction")
-        return _unit(given)
+        return _unit(given / largest)  # or the squares of very large or small numbers would be none
 
     @staticmethod
     def _folded(nearest: Nearest, queries: np.ndarray, top: int, where: str | None) -> list[tuple[Found, list[Folded]]]:
@@ -152,6 +155,22 @@ class Index:
             for i, one in zip(few, nearest.search(queries[few], count, where), strict=True):
                 answers[i] = one, list(fold(one.vectors, top=top))
         return answers
+
+
+def _vector(nearest: Nearest, key: str) -> np.ndarray:
+    places = nearest.places(nearest.table.numbers_of_keys([as_text(key)]))
+    if not len(places):
+        raise KeyError(key)
+    _, vectors = next(nearest.table.vectors(places[-1:]))
+    vector: np.ndarray = _unit(vectors)[0]
+    return vector
+
+
+def _thumbnails(nearest: Nearest, keys: Sequence[str]) -> dict[str, bytes | None]:
+    places = nearest.places(nearest.table.numbers_of_keys([as_text(key) for key in keys]))
+    rows = nearest.table.rows(places.tolist(), ["key", "thumbnail"]).values()
+    found = {row["key"]: row["thumbnail"] for row in rows}
+    return {key: found[text] for key in keys if (text := as_text(key)) in found}
 
 
 def _unit(vectors: np.ndarray) -> np.ndarray:

@@ -6,27 +6,34 @@ Keys are paths from the folder that was named, or the keys of shards and tables.
 import hashlib
 import json
 import os
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from itertools import groupby
 from typing import Any
 
 import numpy as np
 
-from fullclip.core.storage import file_info, is_folder, is_remote, open_file
+from fullclip.core.remote import read_remote
+from fullclip.core.storage import exists, file_info, is_folder, is_remote, open_file
 from fullclip.data.drops import Drops
 from fullclip.data.shards import captions_of, image_in, meta_and_texts, read_samples
+from fullclip.data.stages import map_ahead
 from fullclip.data.tables import Row, Run, read_rows
 from fullclip.preprocess.features import is_features
 from fullclip.search.columns import Columns
 from fullclip.search.units import Unit, Work, captions_beside, everywhere, find_work
 
+_AHEAD, _THREADS = 32, 16
+
 
 @dataclass(frozen=True, kw_only=True)
 class Picture:
     """Something to index. path: from the folder that was named. name: what it is called where it is left out. image: a path or
-    a file's bytes; None where only its vector is known. vector: [dim], where it was embedded before.
+    a file's bytes; None where only its vector is known. vector: [dim], where it was embedded before. root: of the folder that
+    was named (`root_of`), where `path` leads from it to a file; None where it does not.
     """
 
     key: str
@@ -39,33 +46,74 @@ class Picture:
     meta: Mapping[str, Any] = field(default_factory=dict)
     num_bytes: int | None = None
     date: str | None = None
+    root: str | None = None
 
 
-def find_pictures(inputs: list[str]) -> list[tuple[str, Work]]:
+def find_pictures(inputs: list[str], drops: Drops) -> list[tuple[str, Work]]:
     """The units of work of all inputs, each with the folder that paths are from. ValueError for what is not there."""
-    return [(_root(pattern), work) for pattern in inputs for work in find_work([pattern], what="images")]
+    return [(_root(pattern), work) for pattern in inputs for work in find_work([pattern], what="images", drops=drops)]
 
 
 def read_pictures(root: str, work: Work, drops: Drops) -> Iterator[Picture]:
     """The pictures of a unit, in order."""
-    if work.unit.kind == "shard":
-        yield from _from_shard(root, work.unit.path, drops)
-    elif work.unit.kind == "files":
-        for name in work.files:
-            yield from _from_file(root, everywhere(name, work.base), drops)
+    unit = replace(work.unit, path=everywhere(work.unit.path, work.base or os.getcwd()))  # however it was typed
+    if unit.kind == "shard":
+        found = _from_shard(root, unit.path, drops)
+    elif unit.kind == "files":
+        found = (one for name in work.files for one in _from_file(root, everywhere(name, work.base), drops))
     else:
-        yield from _from_table(root, work.unit, drops)
+        found = _from_table(root, unit, drops)
+    own = root_of(root)
+    for picture in found:
+        file = picture.image if isinstance(picture.image, str) else unit.path
+        yield replace(picture, root=own if file == f"{root}/{picture.path}" else None)
+
+
+def fetched(pictures: Iterable[Picture], drops: Drops) -> Iterator[Picture]:
+    """Those whose image lies in a remote store with its bytes. Many are asked for at a time; OSError where it stays away."""
+    with (
+        ThreadPoolExecutor(_THREADS, thread_name_prefix="fetch") as pool,
+        closing(map_ahead(_fetch, pictures, pool=pool, ahead=_AHEAD)) as found,
+    ):
+        for picture, error in found:
+            if error is None:
+                yield picture
+            else:
+                drops.drop("unreadable image", f"{picture.name}: {error}")
+
+
+def _fetch(picture: Picture) -> tuple[Picture, OSError | None]:
+    """The picture with its bytes, or with what was wrong where the store does not have it."""
+    if not isinstance(picture.image, str) or not is_remote(picture.image):
+        return picture, None
+    try:
+        return replace(picture, image=read_remote(picture.image)), None
+    except (FileNotFoundError, PermissionError, IsADirectoryError) as error:
+        return picture, error
 
 
 def _root(pattern: str) -> str:
     """The folder itself, or the one that a file, or the part of a glob that has no letters with a meaning, lies in."""
     whole = everywhere(pattern, os.getcwd())
     if is_folder(pattern):
-        return whole.rstrip("/")
+        return whole_root(pattern)
+    if exists(whole):
+        return whole.rpartition("/")[0]
     plain = whole
     while any(character in plain for character in "*?[{"):
         plain = plain.rpartition("/")[0]
     return plain if plain != whole else whole.rpartition("/")[0]
+
+
+def whole_root(folder: str) -> str:
+    """A folder as `find_pictures` says it."""
+    return everywhere(folder, os.getcwd()).rstrip("/")
+
+
+def root_of(folder: str) -> str:
+    """What stands for a folder in rows: no answer tells where things lie on this machine. The same for all links to it."""
+    whole = folder if is_remote(folder) else os.path.realpath(folder or "/")
+    return hashlib.blake2b(whole.encode("utf-8", "surrogateescape"), digest_size=16).hexdigest()
 
 
 def relative(path: str, root: str) -> str:
@@ -79,7 +127,7 @@ def _from_file(root: str, path: str, drops: Drops) -> Iterator[Picture]:
     try:
         info = file_info(path)
     except (FileNotFoundError, PermissionError) as error:
-        drops.drop("unreadable image", f"{path}: {error}")
+        drops.drop("unreadable image", f"{path}: {error.strerror or error}")
         return
     texts, version = _texts_beside(path, drops)
     key = relative(path, root)
@@ -172,7 +220,7 @@ def _of_rows(
         try:
             info = file_info(image)
         except (FileNotFoundError, PermissionError) as error:
-            drops.drop("unreadable image", f"{image}: {error}")
+            drops.drop("unreadable image", f"{image}: {error.strerror or error}")
             return
         mark = f"{info.num_bytes} {info.version} "
     try:

@@ -4,6 +4,8 @@ A search looks at the int8 codes of the cells that promise most, and scores the 
 Vectors go by numbers, which the table of rows gave them.
 """
 
+import os
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +22,8 @@ FEWEST = 4096
 _FEW = 8  # times as many: of so few the codes of all are looked at, wherever they are
 _ANEW = 4  # of each that is asked for, how many are scored anew
 _FEWEST_ANEW = 64
+_LOOKED_AT = 32  # at least, of each that is asked for: with fewer a tenth of the thousand nearest of 60,000 was missed
+TIE = 1e-6
 _ARRAYS = ("vectors", "codes", "scales", "numbers", "offsets", "means", "variances", "order", "told_ends")
 
 Parts = Callable[
@@ -44,10 +48,7 @@ def write_segment(folder: Path, parts: Parts, told: Iterator[Sequence[str]], *, 
     offsets = np.concatenate([[0], np.cumsum(scatter.sizes)])
     shapes = {"vectors": (np.float16, (num_rows, dim)), "codes": (np.int8, (num_rows, dim))}
     shapes |= {"scales": (np.float32, (num_rows,)), "numbers": (np.int64, (num_rows,))}  # type: ignore[dict-item]
-    to = {
-        name: np.lib.format.open_memmap(folder / f"{name}.npy", mode="w+", dtype=dtype, shape=shape)
-        for name, (dtype, shape) in shapes.items()
-    }
+    to = {name: _made(folder / f"{name}.npy", dtype, shape) for name, (dtype, shape) in shapes.items()}
     places = np.empty(num_rows, dtype=np.int64)
     order = np.argsort(own, kind="stable")
     places[order] = np.arange(num_rows)
@@ -65,6 +66,17 @@ def write_segment(folder: Path, parts: Parts, told: Iterator[Sequence[str]], *, 
     np.save(folder / "offsets.npy", offsets)
     np.save(folder / "means.npy", found_means)
     np.save(folder / "variances.npy", variances)
+
+
+def _made(path: Path, dtype: type, shape: tuple[int, ...]) -> np.ndarray:
+    """An array on disk, to be written, whose room is taken at once: where a disk is found full by writing into a mapped file,
+    the system kills the process.
+    """
+    array = np.lib.format.open_memmap(path, mode="w+", dtype=dtype, shape=shape)
+    if sys.platform == "linux":
+        with path.open("r+b") as file:
+            os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
+    return array
 
 
 def _write_told(folder: Path, told: Iterator[Sequence[str]]) -> None:
@@ -131,8 +143,8 @@ class Segment:
         return Passing(mask=mask, sizes=sizes, number=int(sizes.sum()))
 
     def search(self, queries: np.ndarray, count: int, passing: Passing) -> list[tuple[np.ndarray, np.ndarray]]:
-        """For each query, float32 [m, dim], the places of the best rows that pass and their scores, best first, at most
-        `count`.
+        """For each query, float32 [m, dim], the places of the best rows that pass and their scores: `count` of them, and those
+        that are as good as the last (`best_places`).
         """
         num_anew = max(_FEWEST_ANEW, _ANEW * count)
         if passing.number <= num_anew:
@@ -140,9 +152,11 @@ class Segment:
             return [self._scored(query, places, count) for query in queries]
         is_few = passing.number <= FEWEST * _FEW
         found = []
-        for query, (places, scores) in zip(queries, (self._all if is_few else self._looked_at)(queries, passing), strict=True):
-            best = np.argpartition(scores, -num_anew)[-num_anew:] if len(scores) > num_anew else np.arange(len(scores))
-            found.append(self._scored(query, places[best], count))
+        looked_at = (
+            self._all(queries, passing) if is_few else self._looked_at(queries, passing, num_looked_at(count, passing.number))
+        )
+        for query, (places, scores) in zip(queries, looked_at, strict=True):
+            found.append(self._scored(query, places[best_places(scores, num_anew)], count))
         return found
 
     def _all(self, queries: np.ndarray, passing: Passing) -> Iterator[tuple[np.ndarray, np.ndarray]]:
@@ -152,9 +166,9 @@ class Segment:
         for i in range(len(queries)):
             yield places, values[:, i] * self._scales[places]
 
-    def _looked_at(self, queries: np.ndarray, passing: Passing) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """For each query the places that pass in the cells that promise most, and about what they score."""
-        sizes, budget = passing.sizes, max(FEWEST, round(SHARE * passing.number))
+    def _looked_at(self, queries: np.ndarray, passing: Passing, budget: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """For each query the places that pass in the cells that promise most, and about what they score; at least `budget`."""
+        sizes = passing.sizes
         promise = self._cells.promise(queries)
         promise[:, sizes == 0] = -np.inf
         order = np.argsort(-promise, axis=1)
@@ -183,8 +197,22 @@ class Segment:
     def _scored(self, query: np.ndarray, places: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
         places = np.sort(places)
         scores = self.vectors[places].astype(np.float32) @ query
-        best = np.argsort(-scores, kind="stable")[:count]
+        best = best_places(scores, count)
         return places[best], scores[best]
+
+
+def num_looked_at(count: int, num_passing: int) -> int:
+    """How many rows a search for `count` looks at, of so many that pass."""
+    return max(FEWEST, round(SHARE * num_passing), _LOOKED_AT * count)
+
+
+def best_places(scores: np.ndarray, count: int) -> np.ndarray:
+    """Where the `count` largest are, in no order, with all that are as large as the last of them but for what products of
+    float32 vary by with the batch that they are computed in: which of copies come first is not theirs to say.
+    """
+    if len(scores) <= count:
+        return np.arange(len(scores))
+    return np.flatnonzero(scores >= np.partition(scores, -count)[-count] - TIE)
 
 
 def _those(which: np.ndarray, places: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

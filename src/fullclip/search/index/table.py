@@ -8,6 +8,7 @@ all of it or nothing.
 import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any
 
@@ -16,19 +17,22 @@ import numpy as np
 from fullclip.core.extras import require
 from fullclip.core.folders import names_in
 from fullclip.core.storage import is_remote
+from fullclip.search.index.conditions import check_condition, impossible, is_of_a_condition, one_line
 
 NAME = "rows"
-_QUOTED = re.compile(r"'(?:[^']|'')*'|\"[^\"]*\"|`[^`]*`")
-_PLACEHOLDER = re.compile(r"[?]|\$\w")  # LanceDB's planner panics at one
-_OF_A_FILTER = "Error applying filter expression"  # of a condition that is one, and that a row makes impossible
-_NOT_OF_A_ROW = "Not supported: This feature is not implemented:"  # counts and sums
 _VECTORS_AT_ONCE = 8192
 _KEPT = timedelta(hours=1)  # versions, for those who read them while another process writes
 _KINDS = {str: "string", bool: "boolean", int: "double", float: "double"}
 _MOST_FIELDS = 64
+_KEYS_AT_ONCE = 1000
 _MOST_FILES = 64
 _LARGEST = 10**300  # of whole numbers that a column of doubles takes
-OWN_FIELDS = ("number", "key", "path", "mark", "caption", "width", "height", "bytes", "date", "told", "thumbnail", "vector")
+ROOT = "_root"  # no field of a picture's own begins so
+OWN_FIELDS = (
+    *("number", "key", "path", "mark", "caption", "width", "height", "bytes", "date", "told", "thumbnail", "vector"),
+    ROOT,
+)
+_HIDDEN = frozenset({"number", "mark", "told", "thumbnail", "vector", ROOT})
 
 
 class Table:
@@ -50,13 +54,11 @@ class Table:
 
     @classmethod
     def open_table(cls, folder: str) -> "Table":
-        """ValueError where there is none, or none that can be read."""
+        """ValueError where there is none, OSError where it cannot be read."""
         if not _is_there(folder):
             raise ValueError(f"{folder} holds no rows yet: the build was stopped; the same command goes on")
-        try:
+        with _reading(folder):
             return cls(_connected(folder).open_table(NAME))
-        except (ValueError, RuntimeError, OSError) as error:
-            raise ValueError(f"{folder}: the table of rows cannot be read ({_one_line(error)})") from None
 
     @property
     def version(self) -> int:
@@ -70,28 +72,37 @@ class Table:
     def fields(self) -> Mapping[str, str]:
         """The names of the columns that --where can ask for, with their types."""
         schema = self._table.schema
-        hidden = {"number", "mark", "told", "thumbnail", "vector"}
-        return {field.name: str(field.type) for field in schema if field.name not in hidden}
+        return {field.name: str(field.type) for field in schema if field.name not in _HIDDEN}
+
+    def has(self, column: str) -> bool:
+        return column in self._table.schema.names
 
     def numbers(self) -> tuple[np.ndarray, np.ndarray]:
         """All rows: their numbers, and where this version has them."""
-        return self._numbers_of(self._table.search())
+        with _reading():
+            return self._numbers_of(self._table.search())
 
     def matching(self, where: str) -> np.ndarray:
-        """The numbers of rows that pass a filter in SQL; ValueError for one that is none."""
-        if not where.strip():
-            raise ValueError("where is empty: name a condition, such as width > 500")
-        if ";" in _QUOTED.sub("", where):  # what follows one would not be looked at
-            raise ValueError(f"where {where!r}: one condition, without a semicolon; join several with AND")
-        if _PLACEHOLDER.search(_QUOTED.sub("", where)):
-            raise ValueError(f"where {where!r}: a placeholder such as ? or $1 has no value; write texts in quotes")
+        """The numbers of rows that pass a condition in SQL on `fields`; ValueError for one that is none."""
+        check_condition(where, list(self.fields), _HIDDEN)
         try:
             return self._numbers_of(self._table.search().where(where))[0]
         except (RuntimeError, ValueError) as error:
-            if isinstance(error, RuntimeError) and not any(said in str(error) for said in (_OF_A_FILTER, _NOT_OF_A_ROW)):
-                raise OSError(f"the rows of the index cannot be read ({_one_line(error)})") from None
-            names = ", ".join(self.fields)
-            raise ValueError(f"where {where!r}: {_reason(error)}; the columns are {names}") from None
+            if not is_of_a_condition(error):
+                raise _unreadable(error) from None
+            raise impossible(where, error, list(self.fields)) from None
+
+    def numbers_of_keys(self, keys: Sequence[str]) -> np.ndarray:
+        """The numbers of the rows of these keys, as far as they are there, in no order of theirs."""
+        parts = [keys[start : start + _KEYS_AT_ONCE] for start in range(0, len(keys), _KEYS_AT_ONCE)]
+        with _reading():
+            found = [self._numbers_of(self._table.search().where(_of_keys(part)))[0] for part in parts]
+        return np.concatenate([np.empty(0, dtype=np.int64), *found])
+
+    def count(self, column: str) -> int:
+        """How many rows have something in a column."""
+        with _reading():
+            return int(self._table.count_rows(f"{column} IS NOT NULL"))
 
     def rows(self, places: Sequence[int], columns: Sequence[str]) -> dict[int, dict[str, Any]]:
         """By number, some columns of the rows at places of this version."""
@@ -114,11 +125,23 @@ class Table:
             found = self._taken(places[start : start + _VECTORS_AT_ONCE], ["number", "told"])
             yield found["number"].to_numpy(), found["told"].to_pylist()
 
+    def keys(self) -> Iterator[tuple[str, str, str | None]]:
+        """The key, the mark and the root of every row; no root where rows had none yet."""
+        names = ["key", "mark", *([ROOT] if self.has(ROOT) else [])]
+        for batch in self.columns(names):
+            roots = batch.get(ROOT) or [None] * len(batch["key"])
+            yield from zip(batch["key"], batch["mark"], roots, strict=True)
+
     def columns(self, names: Sequence[str]) -> Iterator[Mapping[str, list[Any]]]:
         """Some columns of all rows, some thousands at a time."""
-        reader = self._table.search().select(list(names)).limit(None).to_batches(_VECTORS_AT_ONCE)
-        for batch in reader:
-            yield batch.to_pydict()
+        with _reading():
+            reader = self._table.search().select(list(names)).limit(None).to_batches(_VECTORS_AT_ONCE)
+            batches = (batch.to_pydict() for batch in reader)
+            batch = next(batches, None)
+        while batch is not None:
+            yield batch
+            with _reading():
+                batch = next(batches, None)
 
     def write(self, rows: Sequence[Mapping[str, Any]], *, replaces: bool) -> int:
         """Add rows, which have all of `OWN_FIELDS` and their own under "fields". replaces: some have the keys of rows that are
@@ -143,10 +166,15 @@ class Table:
         return 0
 
     def delete(self, where: str) -> int:
-        """How many rows passed the filter, and are no more."""
+        """How many rows passed the condition, and are no more."""
         before = self._table.count_rows()
         self._table.delete(where)
         return int(before - self._table.count_rows())
+
+    def delete_keys(self, keys: Sequence[str]) -> int:
+        """How many rows had these keys, and are no more."""
+        starts = range(0, len(keys), _KEYS_AT_ONCE)
+        return sum(self.delete(_of_keys(keys[start : start + _KEYS_AT_ONCE])) for start in starts)
 
     def compact(self) -> None:
         """Few large files of many small ones, where there are so many; old versions go after an hour."""
@@ -157,11 +185,9 @@ class Table:
         return int(self._table.stats()["total_bytes"])
 
     def _taken(self, places: Sequence[int] | np.ndarray, names: Sequence[str]) -> Any:
-        """Columns of some rows. OSError where they cannot be read, as those of a version that is gone by now."""
-        try:
+        """Columns of some rows."""
+        with _reading():
             return self._table.take_row_ids([int(place) for place in places]).select(list(names)).to_arrow()
-        except (ValueError, RuntimeError) as error:
-            raise OSError(f"the rows of the index cannot be read ({_one_line(error)})") from None
 
     def _numbers_of(self, query: Any) -> tuple[np.ndarray, np.ndarray]:
         found = query.select(["number"]).with_row_id(True).limit(None).to_arrow()
@@ -172,13 +198,31 @@ class Table:
     def _widen(self, rows: Sequence[Mapping[str, Any]]) -> None:
         """Have a column for each field of these rows, as far as there may be more."""
         there = {name.lower() for name in self._table.schema.names}
-        new = dict[str, str]()
+        new = {} if ROOT in there else {ROOT: "CAST(NULL AS string)"}  # of an index that was made before rows had it
         for row in rows:
             for name, value in row["fields"].items():
                 if value is not None and name not in there and len(there) + len(new) < len(OWN_FIELDS) + _MOST_FIELDS:
                     new.setdefault(name, f"CAST(NULL AS {_KINDS[type(value)]})")
         if new:
             self._table.add_columns(new)
+
+
+@contextmanager
+def _reading(folder: str = "") -> Iterator[None]:
+    """OSError for whatever LanceDB raises, its panics included, where files are torn or gone, as those of an old version."""
+    try:
+        yield
+    except OSError:
+        raise
+    except Exception as error:
+        raise _unreadable(error, folder) from None
+
+
+def _unreadable(error: Exception, folder: str = "") -> OSError:
+    where = f"{folder}: " if folder else ""
+    return OSError(
+        f"{where}the rows of the index cannot be read ({one_line(error)}); bring it back from a copy, or build it anew"
+    )
 
 
 def _is_there(folder: str) -> bool:
@@ -204,9 +248,20 @@ def fields_of(meta: Mapping[str, Any]) -> dict[str, Any]:
     return found
 
 
-def quoted(text: str) -> str:
-    """A text as SQL has it."""
-    return "'" + text.replace("'", "''") + "'"
+def as_text(name: str) -> str:
+    """A name as a table can hold it, the same in every locale and as `fullclip embed` writes it: the UTF-8 of its bytes, and
+    what is none as backslash escapes.
+    """
+    try:
+        return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    except UnicodeEncodeError:  # half of a pair, as JSON may have it, which no file's name gives
+        return name.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def _of_keys(keys: Sequence[str]) -> str:
+    """The condition that a row has one of these keys."""
+    texts = ("'" + key.replace("'", "''") + "'" for key in keys)
+    return f"key IN ({', '.join(texts)})"
 
 
 def _fitting(value: Any, kind: Any) -> Any:
@@ -217,28 +272,5 @@ def _fitting(value: Any, kind: Any) -> Any:
     if name == "bool":
         return value if isinstance(value, bool) else None
     if name == "string":
-        return value.encode("utf-8", "backslashreplace").decode("utf-8") if isinstance(value, str) else None
+        return as_text(value) if isinstance(value, str) else None
     return value
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())[:300]
-
-
-def _reason(error: Exception) -> str:
-    """What LanceDB says is wrong with a filter, without what it says of itself."""
-    said = _one_line(error)
-    for noise in (
-        "lance error:",
-        "LanceError(IO):",
-        "Query Execution error:",
-        f"{_OF_A_FILTER} to batch:",
-        "Arrow error:",
-        _NOT_OF_A_ROW,
-        "Invalid input,",
-        "Invalid user input:",
-        "Schema error:",
-        "invalid SQL predicate:",
-    ):
-        said = said.replace(noise, "")
-    return " ".join(re.split(r", \S+\.rs:\d+| Valid fields|\. Valid", said)[0].split()).rstrip(".")

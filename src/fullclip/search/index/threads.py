@@ -4,7 +4,6 @@ A search makes a hundred small products, and each that is shared among cores wai
 on, a query in two threads took ten times as long as in one (bench/search.py).
 """
 
-import os
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
@@ -12,6 +11,8 @@ from threading import Lock, Thread
 from typing import TypeVar
 
 import torch
+
+from fullclip.core.processor import num_cores
 
 A = TypeVar("A")
 R = TypeVar("R")
@@ -24,13 +25,9 @@ def in_threads(action: Callable[[A], R], items: Iterable[A]) -> list[R]:
     return list(_pool().map(action, items))
 
 
-def num_threads() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 @cache
 def _pool() -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(num_threads(), thread_name_prefix="nearest", initializer=_on_one_core)
+    return ThreadPoolExecutor(num_cores(), thread_name_prefix="nearest", initializer=_on_one_core)
 
 
 def _on_one_core() -> None:

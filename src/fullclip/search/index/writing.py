@@ -39,7 +39,7 @@ def held(index: str) -> Iterator[None]:
     try:
         yield
     except (RuntimeError, OSError):
-        complain_of_a_full_disk(Path(index) / LOCK_NAME)
+        complain_of_a_full_disk(Path(index, "rows.lance"))
         raise
     finally:
         lock.release()
