@@ -41,6 +41,11 @@ def test_by_default_only_this_machine_is_let_in(served):
     assert settings == Settings(model="small", hosts=("localhost", "127.0.0.1", "[::1]"))
 
 
+def test_other_names_are_let_in(served):
+    assert run("--allow-host", "a.example", "--allow-host", "10.0.0.1") == (0, "")
+    assert served[0][0].hosts == ("localhost", "127.0.0.1", "[::1]", "a.example", "10.0.0.1")
+
+
 def test_all_that_can_be_said(served, tmp_path):
     keys = tmp_path / "keys"
     keys.write_text("f" * 20)
@@ -77,6 +82,8 @@ def test_everybody_is_let_in_only_on_demand(served):
         (["--limit", "items=0"], "items is 0"),
         (["--allow-images-from", "http://a.example/"], "--allow-images-from"),
         (["--allow-images-from", "*"], "--allow-images-from"),
+        (["--allow-host", "*.a.example"], "--allow-host"),
+        (["--allow-host", "a.example:80"], "without a port"),
         (["--api-keys-file", "nowhere"], "nowhere"),
         (["--index", "nowhere"], "nowhere"),
         (["--port", "70000"], "65535"),

@@ -15,6 +15,7 @@ from fullclip.serve.errors import ApiError
         '`a column` is not null and "range(" between 1 and 2',
         "cast(width as decimal(10, 2)) > 1.5 and width::bigint % 2 = 0",
         "größe > 3",
+        f"width in ({', '.join(map(str, range(300)))})",
     ],
 )
 def test_conditions(where):
@@ -35,6 +36,9 @@ def test_conditions(where):
         "$$'$$ = repeat('x', 2000000000) or path = '",
         "arrow_cast(1, 'Foo') = 1",
         "path = 'a",
+        "1" + "+1" * 990 + " > 0",
+        "width > 1" + " and width > 1" * 140,
+        "not " * 300 + "width > 1",
     ],
 )
 def test_conditions_that_take_much(where):

@@ -4,12 +4,15 @@ import base64
 import io
 import json
 import struct
+import time
 import tracemalloc
 import zlib
 
 import pytest
 from PIL import Image
 
+from fullclip.serve.errors import ApiError
+from fullclip.serve.images import check
 from served import NAME, app_of, asking, error_of, few, picture, sent
 from tiny import tiny_encoder
 
@@ -63,6 +66,27 @@ def bomb_in_profile() -> bytes:
     return png(chunk(b"iCCP", b"icc\0\0" + zlib.compress(b"a" * (50 << 20), 9)), size=(4, 4))
 
 
+def of_many_scans() -> bytes:
+    """A JPEG whose last scan, which changes nothing, stands there again and again: each goes over all pixels."""
+    file = io.BytesIO()
+    Image.new("L", (64, 64), 128).save(file, "JPEG", progressive=True)
+    data = file.getvalue()
+    last = data.rindex(b"\xff\xda")
+    return data[:-2] + data[last:-2] * 200 + data[-2:]
+
+
+def of_many_parts(kind: str) -> bytes:
+    """A picture with half a million parts before its pixels, or behind."""
+    whole = saved(kind.partition(" ")[0])
+    if kind == "JPEG":
+        return whole[:2] + b"\xff\xfe\x00\x02" * 500_000 + whole[2:]
+    if kind == "GIF":
+        place = 13 + (3 * (2 << (whole[10] & 7)) if whole[10] & 128 else 0)
+        return whole[:place] + b"\x21\xfe\x01a\x00" * 500_000 + whole[place:]
+    chunks = chunk(b"teSt", b"") * 100_000
+    return whole[:-12] + chunks + whole[-12:] if kind.endswith("behind") else whole[:33] + chunks + whole[33:]
+
+
 def saved(kind: str) -> bytes:
     file = io.BytesIO()
     Image.new("RGB", (8, 8)).save(file, kind)
@@ -92,6 +116,7 @@ BAD_PICTURES = {
     "over the limit": sent(png(size=(1100, 1000))),
     "a bomb in its text": sent(bomb_in_text()),
     "a bomb in its profile": sent(bomb_in_profile()),
+    "a JPEG of many scans": sent(of_many_scans()),
     "a URL": "http://127.0.0.1/a.png",
     "another URL": "HTTPS://elsewhere.example/a.png",
     "a path": "/etc/passwd",
@@ -115,6 +140,83 @@ def test_what_is_no_picture(client, name):
         assert error_of(answer) == (400, code)
         assert "1: " in answer.json()["error"]["message"] or code == "url_not_allowed"
     assert client.post("/v1/embeddings", json={"model": NAME, "input": [{"image": sent(GOOD)}]}).status_code == 200
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "GIF", "PNG", "PNG behind"])
+def test_a_picture_of_endless_parts_is_refused_early(kind):
+    began = time.monotonic()
+    with pytest.raises(ApiError, match="save it anew"):
+        check(of_many_parts(kind), "image 0", max_pixels=1000)
+    assert time.monotonic() - began < 2
+
+
+def test_a_million_mistakes_are_told_as_one():
+    """Each as a sentence of its own would be gigabytes."""
+    many = 60_000
+    bodies = {
+        "/v1/embeddings": [{"model": NAME, "input": [True] * many}, {"model": NAME, "input": [{"text": 1, "more": 2}] * many}],
+        "/v1/classify": [{"image": "a", "labels": [1] * many}, {"image": "a", "labels": ["a"], "templates": [1] * many}],
+        "/v1/rerank": [{"caption": "a", "images": [1] * many}, {"caption": [1] * many, "images": ["a"]}],
+        "/v1/search": [{"text": [1] * many}, {"image": [1] * many}, {f"field {place}": 1 for place in range(many)}],
+    }
+    with asking(app_of()) as client:
+        client.post("/v1/search", json={})
+        for route, asked in bodies.items():
+            for body in asked:
+                sent_body = json.dumps(body).encode()
+                tracemalloc.start()
+                try:
+                    answer = client.post(route, content=sent_body, headers=HEADERS)
+                    assert error_of(answer) == (400, "invalid_value")
+                    assert tracemalloc.get_traced_memory()[1] < 40 << 20
+                finally:
+                    tracemalloc.stop()
+
+
+def test_a_body_of_too_many_values_is_not_parsed():
+    with asking(app_of()) as client:
+        for body in (b"[" + b"{}," * 300_000 + b"1]", b'{"model": "tiny", "input": [' + b"1," * 300_000 + b"1]}"):
+            assert error_of(client.post("/v1/embeddings", content=body, headers=HEADERS)) == (413, "body_too_large")
+
+
+def test_templates_that_grow_are_not_filled():
+    asked = {"image": sent(GOOD), "labels": ["a" * 4000], "templates": ["{}" * 2000] * 50}
+    with asking(app_of()) as client:
+        client.post("/v1/classify", json={**asked, "templates": ["{}"]})
+        body = json.dumps(asked).encode()
+        tracemalloc.start()
+        try:
+            answer = client.post("/v1/classify", content=body, headers=HEADERS)
+            assert tracemalloc.get_traced_memory()[1] < 16 << 20
+        finally:
+            tracemalloc.stop()
+        assert error_of(answer) == (400, "text_too_long")
+        assert answer.json()["error"]["message"].startswith("template 0 makes a text of 8,000,000 characters")
+
+
+def test_signs_that_are_escaped_again_and_again_are_not_read():
+    with asking(app_of()) as client:
+        asked = {"model": NAME, "input": "&" + "amp;" * 990}
+        assert error_of(client.post("/v1/embeddings", json=asked)) == (400, "text_too_long")
+        assert client.post("/v1/embeddings", json={"model": NAME, "input": "a &amp;amp; b;"}).status_code == 200
+
+
+def test_of_many_texts_the_one_that_is_too_long_is_named():
+    texts = ["a"] * 200
+    texts[150] = "word " * 100
+    with asking(app_of()) as client:
+        answer = client.post("/v1/embeddings", json={"model": NAME, "input": texts})
+    assert error_of(answer) == (400, "context_length_exceeded")
+    assert answer.json()["error"]["message"].startswith("text 150 has ")
+
+
+@pytest.mark.parametrize(("given", "why"), [([1, 2], "give texts"), ([[1, 2], [3]], "give texts"), ([], "an empty list")])
+def test_what_openais_clients_send_beside_texts(client, given, why):
+    answer = client.post("/v1/embeddings", json={"model": NAME, "input": given})
+    assert error_of(answer) == (400, "invalid_value")
+    message = answer.json()["error"]["message"]
+    assert message.startswith("input: ")
+    assert why in message
 
 
 def test_bombs_take_no_memory(client):

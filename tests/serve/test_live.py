@@ -13,7 +13,7 @@ import numpy as np
 import openai
 import pytest
 
-from fullclip.serve import run as running
+from fullclip.serve import protocol
 from served import NAME, Live, app_of, few, head_of, picture, sent, told_to, vectors_of
 from tiny import tiny_encoder
 
@@ -92,7 +92,7 @@ def test_a_body_that_trickles_is_given_up(live):
 
 
 def test_a_head_that_trickles_is_given_up(live, monkeypatch):
-    monkeypatch.setattr(running, "HEAD_SECONDS", 0.3)
+    monkeypatch.setattr(protocol, "HEAD_SECONDS", 0.3)
     for beginning in (b"", b"POST /v1/emb", b"GET / HTTP/1.1\r\nX: "):
         with live.connect() as slow:
             slow.sendall(beginning)
@@ -127,10 +127,10 @@ def test_bodies_that_are_held_are_bounded_together(live):
     waiting = [live.connect() for _ in range(2)]
     try:
         for client in waiting:
-            client.sendall(head_of("/v1/embeddings", 1 << 20))
-        time.sleep(0.1)
+            client.sendall(head_of("/v1/embeddings", 1 << 20) + b" " * ((1 << 20) - 500))
+        time.sleep(0.2)
         with live.connect() as third:
-            third.sendall(head_of("/v1/embeddings", 1000))
+            third.sendall(head_of("/v1/embeddings", 2000) + b" " * 2000)
             answer = told_to(third)
         assert b" 429 " in answer.splitlines()[0]
         assert b"retry-after: 1" in answer.lower()
@@ -159,7 +159,7 @@ GARBAGE = {
 @pytest.mark.faults
 @pytest.mark.parametrize("name", GARBAGE)
 def test_garbage_is_answered_or_hung_up_on(live, name, monkeypatch):
-    monkeypatch.setattr(running, "HEAD_SECONDS", 0.5)
+    monkeypatch.setattr(protocol, "HEAD_SECONDS", 0.5)
     with live.connect() as client:
         client.sendall(GARBAGE[name])
         try:

@@ -73,6 +73,18 @@ def test_thumbnails_are_pictures(world):
             assert max(image.size) <= 224
 
 
+def test_thumbnails_are_looked_up_at_once(world, monkeypatch):
+    """One by one, those of a thousand hits keep a thread for a minute."""
+    asked, looked_up = Index.thumbnails, []
+    monkeypatch.setattr(Index, "thumbnails", lambda self, keys: looked_up.append(keys) or asked(self, keys))
+    several = world.index.search(world.encoder.encode_texts(["a"]), top=5, fold=False)
+    monkeypatch.setattr(Index, "search", lambda *_, **__: several)
+    hits = world.ask(text="a")
+    assert looked_up == [[hit["key"] for hit in hits]]
+    assert len(hits) == 5
+    assert all(hit["thumbnail"] for hit in hits)
+
+
 def test_a_condition_is_kept(world):
     hits = world.ask(text="a", where="path LIKE '%a/000%'")
     assert [hit["meta"]["path"].rpartition("/")[2] for hit in hits] == ["000.png"]
@@ -94,10 +106,13 @@ def test_a_condition_is_kept(world):
         ({"text": "a", "where": "nowhere = 1"}, 400, "invalid_value"),
         ({"text": "a", "where": "1 ="}, 400, "invalid_value"),
         ({"text": "a", "where": "1 / 0 > 1"}, 400, "invalid_value"),
+        ({"text": "a", "where": "cast(width as decimal(76, 76)) > 0"}, 400, "invalid_value"),
+        ({"text": "a", "where": "1" + "+1" * 990 + " > 0"}, 400, "invalid_value"),
         ({"text": "a", "where": "length(repeat('x', 100)) > 1"}, 400, "invalid_value"),
         ({"text": "word " * 60}, 400, "context_length_exceeded"),
         ({"like": "no such key"}, 404, "no_such_key"),
         ({"like": "' OR 1 = 1 --"}, 404, "no_such_key"),
+        ({"like": ["a"] * 33}, 400, "too_many_items"),
         ({"image": "no picture"}, 400, "bad_image"),
     ],
 )

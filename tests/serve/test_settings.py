@@ -50,7 +50,7 @@ def test_who_has_a_key():
 
 
 def test_limits_that_contradict_each_other():
-    for wrong in ({"items": 0}, {"pixels": -1}, {"seconds": 0.0}, {"items": 3_000}, {"prompts": 20_000}):
+    for wrong in ({"items": 0}, {"pixels": -1}, {"seconds": 0.0}, {"items": 3_000}, {"prompts": 20_000}, {"seconds": 1e400}):
         with pytest.raises(ValueError):
             Limits(**wrong)
     assert Limits(gather_seconds=0.0).gather_seconds == 0
@@ -64,6 +64,8 @@ def test_what_is_the_loopback():
     assert names_of("127.0.0.1", api_keys=KEYS) == ()
     assert names_of("0.0.0.0", api_keys=()) == ()  # noqa: S104
     assert set(names_of("::1", api_keys=())) == {"localhost", "127.0.0.1", "[::1]"}
+    for host, keys in (("127.0.0.1", ()), ("127.0.0.1", KEYS), ("0.0.0.0", ())):  # noqa: S104
+        assert set(names_of(host, api_keys=keys, allowed=["a.example"])) >= {"localhost", "127.0.0.1", "a.example"}
 
 
 def test_others_are_let_in_only_if_somebody_says_so():

@@ -31,6 +31,14 @@ def serve(
         list[str] | None,
         typer.Option(metavar="HOST", help="Fetch image URLs of this host, or of *.HOST; may be repeated.  [default: of none]"),
     ] = None,
+    allow_host: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME",
+            help="A name that browsers may ask this server by, such as that of a proxy before it; may be repeated."
+            "  [default: on 127.0.0.1 without keys localhost alone, otherwise any]",
+        ),
+    ] = None,
     limit: Annotated[
         list[str] | None,
         typer.Option(metavar="NAME=NUMBER", help="A limit (docs/serving.md), such as items=64; may be repeated."),
@@ -64,7 +72,7 @@ def serve(
         device=device,
         api_keys=keys,
         images_from=tuple(_host(name) for name in allow_images_from or ()),
-        hosts=names_of(host, api_keys=keys),
+        hosts=names_of(host, api_keys=keys, allowed=[_own_name(name) for name in allow_host or ()]),
         limits=_limits(limit or []),
     )
     run(settings, place)
@@ -83,6 +91,12 @@ def _host(name: str) -> str:
     bare = name.removeprefix("*.")
     if not bare or any(letter in bare for letter in "/:*@ ") or name == "*":
         raise ValueError(f"--allow-images-from {name}: the name of a host, such as images.example.org or *.example.org")
+    return name
+
+
+def _own_name(name: str) -> str:
+    if not name or any(letter in name for letter in "/:*@ "):
+        raise ValueError(f"--allow-host {name}: one name in full, without a port, such as pictures.example.org")
     return name
 
 

@@ -13,6 +13,7 @@ from fullclip.serve.errors import ApiError
 from fullclip.serve.metrics import Metrics
 from fullclip.serve.settings import Limits
 
+_MOST_VALUES = 250_000  # commas and brackets: each is an object in memory, and parsing them holds up all others
 _LINGER_SECONDS, _LINGER_BYTES = 2.0, 64 << 20  # how long a body that is too large is read on, so that its sender hears why
 
 
@@ -41,7 +42,7 @@ class Bodies:
             body = await self._read(Headers(scope=scope), receive, held) if takes else b""
             await self._answer(scope, body, receive, started)
         except ApiError as error:
-            if error.headers.get("Connection") == "close" and error.status == 413:
+            if error.headers.get("Connection") == "close" and error.status in (413, 415, 429):
                 await _linger(receive)
             if not started.is_so:
                 await error.response()(scope, receive, send)
@@ -56,10 +57,8 @@ class Bodies:
         if headers.get("content-encoding", "identity").strip().lower() != "identity":
             raise ApiError(415, "the body is not compressed", code="compressed", close=True)
         length = headers.get("content-length", "")
-        announced = int(length) if length.isascii() and length.isdigit() and len(length) < 20 else 0
-        if announced > self._limits.body_bytes:
+        if length.isascii() and length.isdigit() and (len(length) > 19 or int(length) > self._limits.body_bytes):
             raise self._too_large()
-        held.take(announced)
         pieces, size = [], 0
 
         async def read() -> None:
@@ -72,7 +71,7 @@ class Bodies:
                 size += len(piece)
                 if size > self._limits.body_bytes:
                     raise self._too_large()
-                held.take(max(0, size - held.size))
+                held.take(len(piece))  # what is only announced takes no room, or a few clients would keep all others out
                 pieces.append(piece)
                 if not message.get("more_body", False):
                     return
@@ -82,7 +81,10 @@ class Bodies:
         except asyncio.TimeoutError:
             seconds = f"{self._limits.body_seconds:g} s"
             raise ApiError(408, f"the body did not arrive in {seconds}", code="slow_body", close=True) from None
-        return b"".join(pieces)
+        body = b"".join(pieces)
+        if sum(map(body.count, (b",", b"[", b"{"))) > _MOST_VALUES:
+            raise ApiError(413, f"a body of over {_MOST_VALUES:,} commas and brackets", code="body_too_large")
+        return body
 
     async def _answer(self, scope: Scope, body: bytes, receive: Receive, started: "_Started") -> None:
         """The app's answer; 504 where it takes too long."""
@@ -130,8 +132,14 @@ class Held:
         self._bodies, self.size = bodies, 0
 
     def take(self, more: int) -> None:
-        """ApiError where there is no room for so many."""
-        self._bodies.hold(more)
+        """ApiError where there is no room for so many; what was held is given back at once, or all that arrive with it, each of
+        which holds a part, would be refused with it.
+        """
+        try:
+            self._bodies.hold(more)
+        except ApiError:
+            self.give_back()
+            raise
         self.size += more
 
     def give_back(self) -> None:

@@ -25,6 +25,7 @@ _TYPES = {
     503: "server_error",
     504: "timeout_error",
 }
+_KINDS = ("str", "ImageItem", "TextItem")  # of a part that may be one of several
 _CODES = {404: "no_such_route", 405: "method_not_allowed"}
 
 
@@ -96,7 +97,7 @@ async def on_invalid(request: Request, error: Exception) -> Response:
 
 
 def _sentence(one: Mapping[str, Any]) -> str:
-    place = ".".join(str(part)[:40] for part in one["loc"] if part != "body" and "[" not in str(part))
+    place = ".".join(str(part)[:40] for part in one["loc"] if part not in ("body", *_KINDS) and "[" not in str(part))
     why = str(one["msg"]).removeprefix("Value error, ")
     return f"{place}: {why}" if place else why
 

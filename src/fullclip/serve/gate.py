@@ -51,7 +51,8 @@ class Gate:
         began, answer = time.monotonic(), _Answer(send)
         try:
             self._check(scope)
-            await self._app(scope, receive, answer)
+            is_head = scope["method"] == "HEAD"  # the body of its answer is left out where it is sent
+            await self._app({**scope, "method": "GET"} if is_head else scope, receive, answer)
         except ApiError as error:
             await error.response()(scope, receive, answer)
         except ClientGone:
@@ -80,9 +81,7 @@ class Gate:
         """ApiError for who is not let in."""
         headers = Headers(scope=scope)
         if self._hosts and _name(headers.get("host", "")) not in self._hosts:
-            raise ApiError(
-                421, "this server answers to the name localhost only; --host and API keys let others in", code="wrong_host"
-            )
+            raise ApiError(421, "this server is not asked by that name; --allow-host NAME lets it be", code="wrong_host")
         is_locked = bool(self._keys) and scope["path"].startswith(LOCKED)
         if is_locked and not self._keys.allow(headers.get("authorization", "").encode("latin-1")):
             raise ApiError(401, "give a key of this server as `Authorization: Bearer KEY`", code="invalid_api_key")

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import re
 import time
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
@@ -9,7 +10,7 @@ from concurrent.futures import CancelledError, ThreadPoolExecutor, TimeoutError 
 from contextlib import asynccontextmanager, contextmanager, nullcontext
 from functools import cached_property, partial
 from threading import Lock
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 import torch
@@ -28,9 +29,11 @@ from fullclip.serve.settings import Limits
 
 T = TypeVar("T")
 
-_KNOWN_TEXTS = 10_000
+_KNOWN_TEXTS, _LONGEST_KNOWN = 10_000, 500  # characters: of longer ones, mostly white space, so many would fill the memory
 _LARGE = 12_000_000  # pixels; of such pictures one is decoded at a time, or those of all threads would fill the memory
 _JOBS = 8  # searches and rerankings at a time
+_SHORT = 2  # answers that are written, and what probes ask: pictures that take long to decode hold up neither
+_TEXTS_AT_ONCE = 64  # are counted, so that the first that is too long ends it
 
 
 class SharedModel:
@@ -53,8 +56,8 @@ class SharedModel:
         """While the body runs, it answers."""
         limits, self._loop = self._limits, asyncio.get_running_loop()
         decoding, jobs = ThreadPoolExecutor(os.cpu_count(), "decode"), ThreadPoolExecutor(_JOBS, "job")
-        thread = ThreadPoolExecutor(1, "model")
-        self._decoding, self._jobs, self.thread = decoding, jobs, thread
+        thread, short = ThreadPoolExecutor(1, "model"), ThreadPoolExecutor(_SHORT, "short")
+        self._pools, self._jobs = {"decode": decoding, "short": short}, jobs
         build = partial(Gatherer, thread=thread, pool=decoding, wait=limits.gather_seconds, metrics=self._metrics)
         self._images: Gatherer[tuple[str, ImageLike], Tensor] = build(
             "images", self._pixels, self._image_rows, sizes=(limits.image_batch, limits.waiting_images)
@@ -64,7 +67,7 @@ class SharedModel:
             async with self._images.running(), self._texts.running():
                 yield
         finally:
-            for pool in (jobs, decoding, thread):
+            for pool in (jobs, decoding, thread, short):
                 pool.shutdown(wait=False, cancel_futures=True)
 
     async def images(self, pictures: Sequence[ImageLike], names: Sequence[str]) -> np.ndarray:
@@ -82,22 +85,28 @@ class SharedModel:
         if unknown:
             rows |= zip(unknown, map(np.copy, _checked(await self._texts(unknown))), strict=True)
         for text, row in rows.items():
-            self._known[text] = row
-            self._known.move_to_end(text)
+            if len(text) <= _LONGEST_KNOWN:
+                self._known[text] = row
+                self._known.move_to_end(text)
         while len(self._known) > _KNOWN_TEXTS:
             self._known.popitem(last=False)
         return np.stack([rows[text] for text in texts])
 
     async def count(self, texts: Sequence[str]) -> int:
         """How many tokens the texts have; ApiError where the model reads none, or one is longer than it reads."""
-        return await self.aside(partial(self._count, texts), in_jobs=False)
+        until, number = time.monotonic() + self._limits.seconds, 0
+        for first in range(0, len(texts), _TEXTS_AT_ONCE):
+            number += await self.aside(partial(self._count, texts[first : first + _TEXTS_AT_ONCE], first), kind="decode")
+            if time.monotonic() > until:
+                raise ApiError(504, "the texts could not be read in time", code="timeout")
+        return number
 
-    async def aside(self, work: Callable[[], T], *, in_jobs: bool = True) -> T:
-        """`work` in a thread, so that others are answered meanwhile. in_jobs: it may wait for the model itself; Busy where too
-        much does.
+    async def aside(self, work: Callable[[], T], *, kind: Literal["job", "decode", "short"] = "job") -> T:
+        """`work` in a thread, so that others are answered meanwhile. A job may wait for the model itself; Busy where too many
+        do.
         """
-        if not in_jobs:
-            return await self._loop.run_in_executor(self._decoding, work)
+        if kind != "job":
+            return await self._loop.run_in_executor(self._pools[kind], work)
         if self._num_jobs >= self._limits.waiting_jobs:
             raise Busy(1.0)
         self._num_jobs += 1
@@ -115,7 +124,8 @@ class SharedModel:
         """An Encoder for a job: what it is given goes into the common batches. names: of its pictures, in their order."""
         return GatheredEncoder(self, self._loop, names=names, seconds=self._limits.seconds)
 
-    def _count(self, texts: Sequence[str]) -> int:
+    def _count(self, texts: Sequence[str], first: int) -> int:
+        """Of some texts, whose first has this place among all."""
         tokenizer = self.encoder.tokenizer
         if tokenizer is None:
             raise ApiError(400, "this model encodes images only: its vocabulary is not known", code="no_texts")
@@ -123,6 +133,7 @@ class SharedModel:
             ids = tokenizer.encode(list(texts)).ids
         except ValueError as error:
             why, is_long, _ = str(error).partition("; shorten")
+            why = re.sub(r"^text (\d+)", lambda place: f"text {first + int(place[1])}", why)
             raise ApiError(400, why, code="context_length_exceeded" if is_long else "bad_text") from None
         ends = (ids == tokenizer.end_id).int().argmax(dim=1) + 1
         return int(ends.sum())

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from fullclip.search.index import Index
 
 _REFRESH_SECONDS = 5.0
+_MOST_SEMICOLONS = 200  # no model reads as many, but "&amp;amp;amp;..." is one sign, for which each is looked at anew
 _GONE = (OSError, ValueError, RuntimeError)  # what LanceDB says of files that are not there differs
 
 
@@ -72,9 +73,9 @@ class Parts:
             held.take(len(data))
             if held.size > 2 * self.limits.body_bytes:
                 raise ApiError(413, f"pictures of over {self.limits.body_bytes:,} bytes", code="body_too_large")
-            await self.model.aside(partial(check, data, name, max_pixels=pixels), in_jobs=False)
+            await self.model.aside(partial(check, data, name, max_pixels=pixels), kind="decode")
             return data
-        return await self.model.aside(partial(_decoded, sent, name, pixels), in_jobs=False)
+        return await self.model.aside(partial(_decoded, sent, name, pixels), kind="decode")
 
     def check_number(self, items: int) -> None:
         if items > self.limits.items:
@@ -86,10 +87,12 @@ class Parts:
             if len(text) > self.limits.text_characters:
                 most = f"at most {self.limits.text_characters:,}"
                 raise ApiError(400, f"text {place} has {len(text):,} characters: {most}", code="text_too_long")
+            if text.count(";") > _MOST_SEMICOLONS:
+                raise ApiError(400, f"text {place} has over {_MOST_SEMICOLONS} semicolons", code="text_too_long")
 
     async def answer(self, told: Any) -> Response:
         """JSON; what is long is written in a thread."""
-        return Response(await self.model.aside(partial(_dumped, told), in_jobs=False), media_type="application/json")
+        return Response(await self.model.aside(partial(_dumped, told), kind="short"), media_type="application/json")
 
 
 def _decoded(sent: str, name: str, pixels: int) -> bytes:

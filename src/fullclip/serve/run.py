@@ -10,21 +10,18 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from types import FrameType
-from typing import Any
 
-import h11
 import torch
 import uvicorn
 from fastapi import FastAPI
-from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from fullclip.core.say import say
 from fullclip.serve.app import create_app
 from fullclip.serve.metrics import FOLDER
+from fullclip.serve.protocol import PatientProtocol
 from fullclip.serve.settings import Limits, Settings, is_loopback
 from fullclip.serve.workers import supervise
 
-HEAD_SECONDS = 10.0
 _BACKLOG = 2048
 _KEEP_ALIVE_SECONDS = 15
 _STOP_SECONDS = 5.0  # what a worker may take to end after its last request
@@ -45,46 +42,6 @@ class Place:
                 f"--host {self.host} lets other machines in, and there are no API keys: set $FULLCLIP_API_KEYS, give"
                 " --api-keys-file FILE, or --no-api-keys where something else keeps the door"
             )
-
-
-class PatientProtocol(H11Protocol):
-    """uvicorn's, which gives up a client whose request's head does not arrive in ten seconds."""
-
-    _late: Any = None
-
-    def connection_made(self, transport: Any) -> None:
-        super().connection_made(transport)
-        self._watch()
-
-    def data_received(self, data: bytes) -> None:
-        if self._late is None and self._is_idle():
-            self._watch()
-        super().data_received(data)
-        if not self._is_idle():
-            self._stop_watching()
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        self._stop_watching()
-        super().connection_lost(exc)
-
-    def _is_idle(self) -> bool:
-        """Whether no request is in work."""
-        return self.cycle is None or self.cycle.response_complete
-
-    def _watch(self) -> None:
-        self._late = self.loop.call_later(HEAD_SECONDS, self._hang_up)
-
-    def _stop_watching(self) -> None:
-        if self._late is not None:
-            self._late.cancel()
-            self._late = None
-
-    def _hang_up(self) -> None:
-        self._late = None
-        if self._is_idle() and not self.transport.is_closing():
-            if self.conn.our_state is not h11.ERROR:
-                self.conn.send(h11.ConnectionClosed())
-            self.transport.close()
 
 
 def serve(settings: Settings, place: Place) -> None:

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 _PICTURE = (  # four pixels by four, red
     "data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAAQAAAAECAIAAAAmkwkpAAAAEElEQVR4nGP4z8AARwzEcQCukw/x0F8jngAAAABJRU5ErkJggg=="
@@ -15,13 +15,23 @@ Picture = Annotated[
         min_length=1, description="A picture's file as base64 or as a data URL; a URL only of a host that the server allows."
     ),
 ]
-Texts = Annotated[list[str], Field(min_length=1)]
+Texts = Annotated[list[str], Field(min_length=1, fail_fast=True)]  # of a million wrong items, one is told
+Pictures = Annotated[list[Picture], Field(min_length=1, fail_fast=True)]
+_MOST_FIELDS = 32
 
 
 class Asked(BaseModel):
     """A body: nothing that is not asked for, no number that is none."""
 
     model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _has_few_fields(cls, given: Any) -> Any:
+        """Each field that is not known would be told of."""
+        if isinstance(given, dict) and len(given) > _MOST_FIELDS:
+            raise ValueError(f"{len(given):,} fields; /docs has those that there are")
+        return given
 
 
 class ImageItem(Asked):
@@ -36,12 +46,22 @@ class EmbeddingsRequest(Asked):
     """OpenAI's, with pictures beside texts."""
 
     model: str = Field(description="An id of /v1/models.", examples=["small"])
-    input: str | Annotated[list[str | ImageItem | TextItem], Field(min_length=1)] = Field(
+    input: str | Annotated[list[str | ImageItem | TextItem], Field(min_length=1, fail_fast=True)] = Field(
         examples=["a red car", ["a red car", {"image": _PICTURE}]]
     )
     encoding_format: Literal["float", "base64"] = Field("float", description="base64: float32, little-endian.")
     dimensions: Annotated[int, Field(ge=1)] | None = Field(None, description="The model's own width, or nothing.")
     user: str | None = Field(None, description="Not looked at.")
+
+    @field_validator("input", mode="before")
+    @classmethod
+    def _is_no_list_of_ids(cls, given: Any) -> Any:
+        """OpenAI's clients may send either."""
+        if isinstance(given, list) and not given:
+            raise ValueError("an empty list; give a text or a picture")
+        if isinstance(given, list) and isinstance(given[0], int | list):
+            raise ValueError("ids of tokens mean nothing to this model; give texts")
+        return given
 
 
 class Embedding(BaseModel):
@@ -64,7 +84,7 @@ class EmbeddingsAnswer(BaseModel):
 
 class ClassifyRequest(Asked):
     image: Picture | None = Field(None, examples=[_PICTURE])
-    images: Annotated[list[Picture], Field(min_length=1)] | None = Field(None, description="In place of `image`.")
+    images: Pictures | None = Field(None, description="In place of `image`.")
     labels: Texts = Field(examples=[["a cat", "a dog"]])
     templates: Texts | None = Field(None, description="Sentences with {} for the label.", examples=[["a photo of {}."]])
     reject: bool = Field(False, description="Say of each picture whether it is none of the labels.")
@@ -89,8 +109,8 @@ class SearchRequest(Asked):
     """What is wanted, in any combination; at least one of text, image and like."""
 
     text: str | Texts | None = Field(None, examples=["a red car"])
-    image: Picture | Annotated[list[Picture], Field(min_length=1)] | None = None
-    like: str | Texts | None = Field(None, description="Keys of pictures in the index.")
+    image: Picture | Pictures | None = None
+    like: str | Texts | None = Field(None, description="Keys of pictures in the index, at most 32.")
     minus: str | Texts | None = Field(None, description="Texts that are not wanted.")
     top: Annotated[int, Field(ge=1, le=MAX_TOP)] = 10
     where: Annotated[str, Field(max_length=2000)] | None = Field(
@@ -113,7 +133,7 @@ class SearchAnswer(BaseModel):
 
 class RerankRequest(Asked):
     caption: str | Texts = Field(examples=["a red car"])
-    images: Annotated[list[Picture], Field(min_length=1)] = Field(examples=[[_PICTURE]])
+    images: Pictures = Field(examples=[[_PICTURE]])
     top: Annotated[int, Field(ge=1, le=MAX_TOP)] = 32
     diversity: Annotated[float, Field(ge=0, le=1)] = Field(0.0, description="From 0, the plain order, to 1.")
 

@@ -1,8 +1,10 @@
 """What a server is told once, and the limits of what a client may ask of it. Knows nothing of HTTP."""
 
 import ipaddress
+from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
 
+_DAY = 86_400
 LOOPBACK_NAMES = ("localhost", "127.0.0.1", "[::1]")
 
 
@@ -40,6 +42,8 @@ class Limits:
         for one in fields(self):
             if getattr(self, one.name) <= 0 and one.name != "gather_seconds":
                 raise ValueError(f"{one.name} is {getattr(self, one.name)}: above 0")
+            if one.name.endswith("seconds") and not getattr(self, one.name) <= _DAY:
+                raise ValueError(f"{one.name} is {getattr(self, one.name)}: at most {_DAY}, a day")
         if self.items > min(self.waiting_images, self.waiting_texts) or self.prompts > self.waiting_texts:
             raise ValueError(f"a request of {self.items} items or {self.prompts} prompts could never wait: raise waiting_*")
 
@@ -71,11 +75,12 @@ def is_loopback(host: str) -> bool:
         return False
 
 
-def names_of(host: str, *, api_keys: tuple[str, ...]) -> tuple[str, ...]:
-    """The names that a server at `host` answers to. One without keys that only this machine reaches answers to the loopback's
-    alone: a page of the web whose name was made to point here would have its visitor's browser ask for another.
+def names_of(host: str, *, api_keys: tuple[str, ...], allowed: Sequence[str] = ()) -> tuple[str, ...]:
+    """The names that a server at `host` answers to; none is any. One without keys that only this machine reaches answers to the
+    loopback's alone: a page of the web whose name was made to point here would have its visitor's browser ask for another.
+    allowed: names that are let in as well, after which no other server answers to any name either.
     """
-    if api_keys or not is_loopback(host):
+    if not allowed and (api_keys or not is_loopback(host)):
         return ()
     own = f"[{host}]" if ":" in host else host
-    return tuple(dict.fromkeys((*LOOPBACK_NAMES, own)))
+    return tuple(dict.fromkeys((*LOOPBACK_NAMES, own, *allowed)))

@@ -40,6 +40,29 @@ def test_html_in_labels_captions_and_errors_is_text(visit, server):
     assert page.locator("img[src=x]").count() == 0
 
 
+def test_a_filter_that_is_none_is_told_beside_its_field(visit, server):
+    page = visit.page
+    page.click("#search-tab")
+    page.fill("#search-text", "red")
+    page.locator("#search summary").click()
+    page.fill("#search-where", f"width > {HOSTILE}")
+    page.locator("#search summary").click()
+    visit.expected = ("400",)
+    said = f"where 'width > {HOSTILE}': no condition"
+    refusal = json.dumps({"error": {"message": said, "type": "x", "code": "invalid_value"}}).encode()
+    server.instead["/v1/search"] = [(400, {"Content-Type": "application/json"}, refusal)]
+    page.click("#search .primary")
+    assert visit.problem("search") == said
+    assert page.locator("#search-where").get_attribute("aria-invalid") == "true"
+    assert page.evaluate("document.activeElement.id") == "search-where"
+    assert page.evaluate("window.owned") is None
+    page.fill("#search-where", "width > 10")
+    assert page.locator("#search-where").get_attribute("aria-invalid") is None
+    page.keyboard.press("Enter")
+    page.wait_for_selector("#search .gallery img")
+    assert page.locator("#search .problem:visible").count() == 0
+
+
 def test_the_policy_stops_scripts_that_are_not_files_of_the_server(browser, server):
     visit = Visit(browser, server.url)
     visit.page.evaluate(

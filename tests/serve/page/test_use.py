@@ -197,6 +197,41 @@ def test_all_of_it_with_the_keyboard_alone(visit):
     page.wait_for_selector(f"#search .gallery li:first-child [title='{last}']")
 
 
+def test_hundreds_of_labels_stay_within_the_page(visit):
+    page = visit.page
+    visit.choose("#classify-file", "red")
+    page.wait_for_selector("#classify .zone img")
+    visit.ask_for_colours(", ".join(["red", *(f"label {number}" for number in range(500))]))
+    page.wait_for_selector(".bars li:first-child .name:has-text('red')")
+    assert page.locator(".bars li:visible").count() == 20
+    assert page.evaluate("document.documentElement.scrollHeight") < 3000
+    page.get_by_role("button", name="Show all 501").click()
+    assert page.locator(".bars li:visible").count() == 501
+
+
+def test_a_filter_is_sent_and_stays_while_one_looks_on(visit, server):
+    page = visit.page
+    page.click("#search-tab")
+    page.fill("#search-text", "red")
+    page.locator("#search summary").press("Enter")
+    page.fill("#search-where", " width > 10 ")
+    page.keyboard.press("Enter")
+    page.wait_for_selector("#search .gallery img")
+    assert server.asked["/v1/search"][-1]["where"] == "width > 10"
+    assert page.locator("#search summary").inner_text() == "Filter"
+    page.locator("#search summary").click()
+    page.wait_for_selector("#search summary:has-text('Filter: width > 10')")
+    page.locator("#search .gallery button").first.click()
+    page.wait_for_selector("#search-like li")
+    visit.until(lambda: len(server.asked["/v1/search"]) == 2)
+    assert server.asked["/v1/search"][-1]["where"] == "width > 10"
+    page.locator("#search summary").click()
+    page.fill("#search-where", "")
+    page.click("#search .primary")
+    visit.until(lambda: len(server.asked["/v1/search"]) == 3)
+    assert "where" not in server.asked["/v1/search"][-1]
+
+
 def test_everything_that_is_used_has_a_name(visit):
     nameless = """() => [...document.querySelectorAll('input, select, button, a, img, [role=tabpanel], ul[aria-label], dialog')]
       .filter(e => e.tagName === 'IMG' ? !e.hasAttribute('alt') : !(e.ariaLabel || e.labels?.length || e.textContent.trim()

@@ -101,6 +101,15 @@ def test_an_index_is_searched_and_leads_on(browser, encoder, index):
         page.wait_for_selector("#search .gallery img")
         assert visit.found()[0] == "rocket.jpg"
         visit.until(lambda: page.evaluate("document.querySelector('#search .gallery img').naturalWidth") in range(1, 225))
+        page.locator("#search summary").click()
+        page.fill("#search-where", "path LIKE '%cat%'")
+        page.keyboard.press("Enter")
+        shown = "n => document.querySelectorAll('#search .gallery li').length === n"
+        page.wait_for_function(shown, arg=1)
+        assert visit.found() == ["cat.jpg"]
+        page.fill("#search-where", "")
+        page.click("#search .primary")
+        page.wait_for_function(shown, arg=len(PHOTOGRAPHS))
         page.get_by_role("button", name="More like this: cat.jpg").click()
         page.wait_for_selector("#search .gallery li:first-child [title='cat.jpg']")
         scores = [float(number.inner_text()) for number in page.locator("#search .gallery .number").all()]

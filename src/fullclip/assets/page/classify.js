@@ -29,6 +29,8 @@ export function classify(root) {
   return { take: (files) => zone.take(files) };
 }
 
+const FIRST = 20; // bars, of hundreds that there may be
+
 // Draws the bars, highest first; returns what a screen reader is told.
 function show(results, { probabilities, none_of_these: isNone }) {
   const order = Object.entries(probabilities).sort((a, b) => b[1] - a[1]);
@@ -43,8 +45,19 @@ function show(results, { probabilities, none_of_these: isNone }) {
   list.setAttribute("aria-label", "Labels by probability");
   const mark = make("p", { className: "none" }, "None of these seems to fit.");
   results.replaceChildren(...(isNone ? [mark, list] : [list]));
+  if (bars.length > FIRST) results.append(showsAll(bars));
   const best = `${order[0][0]}, ${percent(order[0][1])}`;
   return isNone ? `None of these seems to fit. Nearest: ${best}` : `Best: ${best}`;
+}
+
+// Hides all bars but the first ones, which the button brings back.
+function showsAll(bars) {
+  for (const bar of bars.slice(FIRST)) bar.hidden = true;
+  const onclick = (event) => {
+    for (const bar of bars) bar.hidden = false;
+    event.target.remove();
+  };
+  return make("button", { type: "button", className: "quiet", onclick }, `Show all ${bars.length}`);
 }
 
 function percentWidth(share) {

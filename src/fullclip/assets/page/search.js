@@ -2,6 +2,7 @@
 
 import { Problem, ask } from "./api.js";
 import { Desk, chip, comeIntoView, make, words } from "./elements.js";
+import { Filter } from "./filter.js";
 import { Zone } from "./pictures.js";
 
 const NO_INDEX = "This server has no pictures to search in. Start it with an index: fullclip serve --index FOLDER";
@@ -12,6 +13,7 @@ export function search(root) {
   const back = root.querySelector("#search-back");
   const gallery = new Gallery(root, (hit) => follow({ like: [hit] }));
   const zone = new Zone(root.querySelector(".zone"), desk, () => {});
+  const filter = new Filter(root.querySelector(".filter"));
   const past = [];
   let likes = [];
   let shown = null;
@@ -28,11 +30,12 @@ export function search(root) {
     });
     root.querySelector("#search-like").replaceChildren(...chips);
   };
-  const wish = () => ({ text: text.value.trim(), minus: words(minus.value), picture: zone.url, likes });
-  const fill = ({ text: said = "", minus: without = [], picture = null, likes: liked = [] }) => {
+  const wish = () => ({ text: text.value.trim(), minus: words(minus.value), picture: zone.url, likes, where: filter.condition() });
+  const fill = ({ text: said = "", minus: without = [], picture = null, likes: liked = [], where = "" }) => {
     text.value = said;
     minus.value = without.join(", ");
     likes = liked;
+    filter.fill(where);
     if (picture) zone.show(picture);
     else zone.remove();
     showLikes();
@@ -44,7 +47,11 @@ export function search(root) {
       return text.focus();
     }
     return desk.run(async (signal) => {
-      const { hits } = await ask("v1/search", question(asked, Number(top.value)), { signal }).catch(explained);
+      gallery.forgetNothing();
+      const { hits } = await ask("v1/search", question(asked, Number(top.value)), { signal }).catch((error) => {
+        filter.blame(error);
+        return explained(error);
+      });
       if (shown && !returns) past.push(shown);
       shown = asked;
       back.hidden = !past.length;
@@ -54,7 +61,7 @@ export function search(root) {
     });
   };
   const follow = async ({ like }) => {
-    fill({ likes: like });
+    fill({ likes: like, where: filter.condition() });
     await go();
     gallery.heading.focus({ preventScroll: true });
   };
@@ -78,12 +85,13 @@ export function search(root) {
   };
 }
 
-function question({ text, minus, picture, likes }, top) {
+function question({ text, minus, picture, likes, where }, top) {
   const asked = { top };
   if (text) asked.text = text;
   if (picture) asked.image = picture;
   if (likes.length) asked.like = likes.map((hit) => hit.key);
   if (minus.length) asked.minus = minus;
+  if (where) asked.where = where;
   return asked;
 }
 
@@ -121,6 +129,11 @@ class Gallery {
     this.heading.hidden = false;
     this.heading.textContent = hits.length ? "Results" : "Nothing was found";
     this.list.replaceChildren(...hits.map((hit) => make("li", {}, this.card(hit))));
+  }
+
+  // "Nothing was found" was said of another question.
+  forgetNothing() {
+    if (!this.list.children.length) this.heading.hidden = true;
   }
 
   card(hit) {

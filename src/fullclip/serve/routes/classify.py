@@ -63,6 +63,12 @@ def _check(labels: Sequence[str], templates: Sequence[str], parts: Parts) -> Non
 
 async def _weights(labels: Sequence[str], templates: Sequence[str], parts: Parts) -> np.ndarray:
     """A row for each label, as `zeroshot.classifier.class_weights` makes it, through the common batches."""
+    longest = max(map(len, labels))
+    for place, template in enumerate(templates):
+        size = len(template) + template.count("{}") * (longest - 2)
+        if size > parts.limits.text_characters:  # before they are made: of many {} and a long label, one would be of megabytes
+            most = f"at most {parts.limits.text_characters:,}"
+            raise ApiError(400, f"template {place} makes a text of {size:,} characters: {most}", code="text_too_long")
     prompts = [prompt for label in labels for prompt in fill(label, templates)]
     parts.check_texts(prompts)
     await parts.model.count(prompts)

@@ -18,6 +18,8 @@ from fullclip.serve.schemas import ErrorAnswer, SearchAnswer, SearchRequest
 if TYPE_CHECKING:
     from fullclip.search.index import Index
 
+MOST_LIKE = 32  # keys of a request: each is a look into the table
+
 
 def router(parts: Parts) -> APIRouter:
     routes = strict_router()
@@ -34,6 +36,8 @@ def router(parts: Parts) -> APIRouter:
         if not texts and not sent and not like:
             raise ApiError(400, "give at least one of text, image and like", code="invalid_value")
         parts.check_number(len(texts) + len(minus) + len(like) + len(sent))
+        if len(like) > MOST_LIKE:
+            raise ApiError(400, f"{len(like)} keys under like: at most {MOST_LIKE}", code="too_many_items")
         parts.check_texts([*texts, *minus, *like])
         if asked.where is not None:
             check_condition(asked.where)
@@ -61,16 +65,21 @@ def _found(fresh: FreshIndex, encoder: Encoder, wish: dict[str, Any], asked: Sea
                 raise ApiError(404, f"no picture {key[:200]!r} in the index", code="no_such_key")
         vector = combined(encoder, index, **wish)
         [hits] = _searched(index, vector, asked)
-        return [_shown(hit, index) for hit in hits]
+        thumbnails = index.thumbnails([hit.key for hit in hits])
+        return [_shown(hit, thumbnails.get(hit.key)) for hit in hits]
     except (OSError, RuntimeError):  # LanceDB's words for files that are not there
         raise fresh.unavailable() from None
 
 
 def _searched(index: "Index", vector: np.ndarray, asked: SearchRequest) -> list[list[Hit]]:
-    """The index's answer; ApiError where it has one without the condition alone, which divides by zero, say."""
+    """The index's answer; ApiError where it has one without the condition alone, which divides by zero, say, or ends LanceDB's
+    planner.
+    """
     try:
         return index.search(vector[None], top=asked.top, where=asked.where)
-    except (OSError, RuntimeError):
+    except ValueError:
+        raise
+    except Exception:  # a panic of LanceDB's is of no narrower kind
         if asked.where is None:
             raise
         index.search(vector[None], top=1)
@@ -85,10 +94,6 @@ def _has(index: "Index", key: str) -> bool:
     return True
 
 
-def _shown(hit: Hit, index: "Index") -> dict[str, Any]:
-    try:
-        thumbnail = index.thumbnail(hit.key)
-    except KeyError:  # removed meanwhile
-        thumbnail = None
+def _shown(hit: Hit, thumbnail: bytes | None) -> dict[str, Any]:
     url = None if thumbnail is None else f"data:image/jpeg;base64,{base64.b64encode(thumbnail).decode()}"
     return {"key": finite(hit.key), "score": float(hit.score), "meta": finite(dict(hit.meta)), "thumbnail": url}

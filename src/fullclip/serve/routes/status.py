@@ -25,7 +25,7 @@ def router(parts: Parts) -> APIRouter:
 
     async def indexed() -> int | None:
         fresh = parts.index
-        return None if fresh is None else await parts.model.aside(lambda: len(fresh.get()), in_jobs=False)
+        return None if fresh is None else await parts.model.aside(lambda: len(fresh.get()), kind="short")
 
     @routes.get("/healthz", response_model=Alive, tags=["status"])
     async def alive() -> Response:
@@ -54,7 +54,7 @@ def router(parts: Parts) -> APIRouter:
     @routes.get("/metrics", response_class=PlainTextResponse, tags=["status"], responses=locked)
     async def metrics() -> Response:
         """Numbers for Prometheus."""
-        return Response(await parts.model.aside(parts.metrics.text, in_jobs=False), media_type=CONTENT_TYPE)
+        return Response(await parts.model.aside(parts.metrics.text, kind="short"), media_type=CONTENT_TYPE)
 
     return routes
 
