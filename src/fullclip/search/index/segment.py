@@ -18,8 +18,8 @@ from fullclip.search.index.cells import Cells, Scatter, learn_means, nearest_mea
 from fullclip.search.index.codes import encode, encode_queries, products
 
 SHARE = 0.03  # of the rows that may be found, how many are looked at; bench/search.py shows what is found
-FEWEST = 4096
-_FEW = 8  # times as many: of so few the codes of all are looked at, wherever they are
+FEWEST = 8192
+_FEW = 4  # times as many: of so few the codes of all are looked at, wherever they are
 _ANEW = 4  # of each that is asked for, how many are scored anew
 _FEWEST_ANEW = 64
 _LOOKED_AT = 32  # at least, of each that is asked for: with fewer a tenth of the thousand nearest of 60,000 was missed
