@@ -134,6 +134,12 @@ def test_an_error_is_one_line_without_a_traceback(pictures):
     assert "did you mean 'openai/ViT-B-" in result.stderr
 
 
+def test_an_error_does_not_steer_the_terminal(tmp_path):
+    result = run("classify", str(tmp_path / "red\x1b[31m"), "--labels", "a")
+    assert (result.returncode, "\x1b" in result.stderr) == (2, False)
+    assert "red\\x1b[31m" in result.stderr
+
+
 def test_debug_shows_the_traceback(pictures):
     result = run("--debug", "classify", str(pictures), "--model", "nothing", "--labels", "a")
     assert result.returncode != 0

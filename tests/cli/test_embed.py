@@ -37,6 +37,18 @@ def test_a_folder_of_pictures(model, tmp_path):
     assert "a second" in notes
 
 
+def test_files_that_are_not_read_are_told_of(model, tmp_path):
+    write_pictures(tmp_path / "pictures", 2)
+    for name in ("phone.heic", "notes.md"):
+        (tmp_path / "pictures" / name).write_bytes(b"...")
+    code, said, notes = run(tmp_path / "pictures", "--model", model, "--out", tmp_path / "out")
+    assert (code, said) == (0, f"{tmp_path / 'out'}: 2 images in 1 part\n")
+    assert re.search(r"^left out: 1 no picture \(\S+notes.md\), 1 picture in a format that is not read \(", notes, re.MULTILINE)
+    assert "phone.heic" in notes
+    told = json.loads(run(tmp_path / "pictures", "--model", model, "--out", tmp_path / "again", "--json")[1])
+    assert sum(told["left_out"].values()) == 2
+
+
 def test_json_and_a_second_time(model, tmp_path):
     given = write_inputs(tmp_path)
     Path(given["folder"], "b/009.png").write_bytes(b"torn")

@@ -26,6 +26,7 @@ from fullclip.cli import (
     serve,
     train,
 )
+from fullclip.cli.printable import printable
 
 app = typer.Typer(
     name="fullclip",
@@ -93,5 +94,5 @@ def _report(error: Exception) -> int:
         text = f"{error.filename}: {error.strerror}"
     if not expected:
         text = f"{type(error).__name__}: {text} (this should not happen; --debug before the command shows where)"
-    print(f"fullclip: {text}", file=sys.stderr)  # noqa: T201
+    print(f"fullclip: {printable(text)}", file=sys.stderr)  # noqa: T201
     return 2 if isinstance(error, ValueError) and not isinstance(error, DroppedError) else 1

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from fullclip.cli.output import Json, note, show_json
+from fullclip.cli.printable import printable
 
 if TYPE_CHECKING:
     from fullclip.search.embed import Summary
@@ -88,6 +89,7 @@ def _told(found: "Summary") -> dict[str, Any]:
         "truncated": found.truncated,
         "skipped": sum(found.skipped.values()),
         "reasons": dict(found.skipped),
+        "left_out": dict(found.left_out.counts),
         "parts": found.parts,
         "resumed": found.resumed,
         "seconds": round(found.seconds, 3),
@@ -104,6 +106,8 @@ def _remarks(found: "Summary") -> Iterator[str]:
         yield f"{found.seconds:,.1f} s, {found.rate:,.0f} a second"
     if found.truncated:
         yield f"{found.truncated:,} texts cut to what the model reads"
+    if found.left_out.counts:
+        yield f"left out: {printable(found.left_out.summary())}"
     if found.skipped:
         reasons = ", ".join(f"{reason}: {count:,}" for reason, count in found.skipped.items())
         yield f"{sum(found.skipped.values()):,} skipped: {reasons}; each is named in {found.out}/skipped"

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from fullclip.cli.output import Json, note, show_json, show_table
-from fullclip.cli.search.printable import printable
+from fullclip.cli.printable import printable
 
 if TYPE_CHECKING:
     from fullclip.core.types import Hit

@@ -13,6 +13,7 @@ from fullclip.core.extras import require
 from fullclip.core.folders import read_text
 from fullclip.core.logs import progress
 from fullclip.core.parts import check_usable, held, remove_unfinished
+from fullclip.data.drops import Drops
 from fullclip.search.engines import Engine
 from fullclip.search.folder import PLAN_NAME, ModelMark, Plan, claim, finished
 from fullclip.search.jobs import Job, Layout, ModelChoice
@@ -23,7 +24,8 @@ from fullclip.search.units import Work, everywhere, find_work
 @dataclass(frozen=True, kw_only=True)
 class Summary:
     """What a folder of embeddings holds, and what this run did for it. skipped: how many by reason; resumed: parts that were
-    finished before; seconds and rate (rows a second) are of this run.
+    finished before; seconds and rate (rows a second) are of this run. left_out: files of the inputs that are no pictures, or in
+    formats that are not read.
     """
 
     out: str
@@ -35,6 +37,7 @@ class Summary:
     resumed: int
     seconds: float
     rate: float
+    left_out: Drops
 
 
 def embed(inputs: Sequence[str], out: str, *, engine: Engine, choice: ModelChoice, layout: Layout) -> Summary:
@@ -47,7 +50,8 @@ def embed(inputs: Sequence[str], out: str, *, engine: Engine, choice: ModelChoic
     check_usable(out, plan_name=PLAN_NAME)
     if layout.format == "parquet":
         require("pyarrow", extra="data")  # now, and not after a model was opened
-    works = find_work(inputs, what=layout.what)
+    left_out = Drops()
+    works = find_work(inputs, what=layout.what, drops=left_out)
     if not works:
         raise ValueError(f"there is nothing in {', '.join(inputs)}")
     mark = ModelMark(
@@ -61,7 +65,7 @@ def embed(inputs: Sequence[str], out: str, *, engine: Engine, choice: ModelChoic
         seconds = time.monotonic() - began
         remove_unfinished(out)  # of workers that were killed
         _check_all_there(out, {record.number for record in new})
-    summary = _summary(out, [*done.values(), *new], new=new, seconds=seconds)
+    summary = _summary(out, [*done.values(), *new], new=new, seconds=seconds, left_out=left_out)
     if not summary.images + summary.texts:
         raise ValueError(f"nothing could be read{_first_reason(out, [*done.values(), *new])}")
     return summary
@@ -92,7 +96,7 @@ def _check_all_there(out: str, numbers: set[int]) -> None:
         )
 
 
-def _summary(out: str, records: Sequence[Record], *, new: Sequence[Record], seconds: float) -> Summary:
+def _summary(out: str, records: Sequence[Record], *, new: Sequence[Record], seconds: float, left_out: Drops) -> Summary:
     skipped = Counter[str]()
     for record in records:
         skipped.update({reason.reason: reason.count for reason in record.skipped})
@@ -107,6 +111,7 @@ def _summary(out: str, records: Sequence[Record], *, new: Sequence[Record], seco
         resumed=len(records) - len(new),
         seconds=seconds,
         rate=num_new / seconds if seconds else 0.0,
+        left_out=left_out,
     )
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from fullclip.cli.output import Json, note, show_json
-from fullclip.cli.search.printable import printable
+from fullclip.cli.printable import printable
 
 if TYPE_CHECKING:
     from fullclip.search.index.building import Summary

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from fullclip.cli.output import Json, note, show_json, show_table
-from fullclip.cli.search.printable import printable
+from fullclip.cli.printable import printable
 from fullclip.cli.search.rows import Folder
 
 if TYPE_CHECKING:
