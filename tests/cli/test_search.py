@@ -92,6 +92,12 @@ def test_a_query_with_pictures_keys_conditions_and_thumbnails(index, pictures):
     assert asked(index, "a dog", "--where", "width > 40") == []
 
 
+def test_a_text_that_is_too_long_is_said_to_be_cut(index):
+    code, _, notes = run("query", index, "word " * 100)
+    assert (code, "only the beginning of a text was read" in notes) == (0, True)
+    assert "beginning" not in run("query", index, "a dog")[2]
+
+
 def test_a_sheet(index, tmp_path):
     code, _, _ = run("query", index, "a dog", "--duplicates", "--top", 4, "--grid", tmp_path / "sheet.png")
     assert code == 0

@@ -48,9 +48,11 @@ def query(
         raise ValueError(
             'nothing to look for: give a text, --image FILE or --like KEY, as in: fullclip search query DIR "a dog"'
         )
-    vector = combined(
-        fullclip.load(opened.model), opened, texts=texts or (), images=image or (), like=like or (), minus=minus or ()
-    )
+    encoder = fullclip.load(opened.model)
+    vector = combined(encoder, opened, texts=texts or (), images=image or (), like=like or (), minus=minus or ())
+    words = [*(texts or ()), *(minus or ())]
+    if words and encoder.tokenizer is not None and encoder.tokenizer.encode(words, truncate=True).num_truncated:
+        note(f"only the beginning of a text was read: the model reads {encoder.tokenizer.context_length - 2} pieces of words")
     hits = opened.search(vector[None], top=top, where=where, fold=not duplicates)[0]
     if grid is not None:
         _write_grid(opened, hits, grid)
