@@ -50,6 +50,7 @@ class Encoder:
     size (`preprocess.image.decode_image`) and resizes by another kernel (`fast_transform`): twice as fast for small pictures,
     eight times for photographs of cameras, and not to the bit.
     decoders: processes that read images, such as `core.pools.process_pool`; None, as it is at first, is threads of this one.
+    pixels: an upright Pillow image to the bytes that the model is to see, uint8 [3, size, size]; transform: the same as floats.
     compiled: that the image tower is compiled for the size of its batches, so that all are filled up to it.
     """
 
@@ -75,7 +76,7 @@ class Encoder:
         self.preprocess, self.tokenizer, self.provenance = preprocess, tokenizer, provenance
         self.transform = eval_transform(preprocess) if decoding == "exact" else fast_transform(preprocess)
         self.decoders: Executor | None = None
-        self._pixels = eval_pixels(preprocess) if decoding == "exact" else fast_pixels(preprocess)
+        self.pixels = eval_pixels(preprocess) if decoding == "exact" else fast_pixels(preprocess)
 
     @property
     def clip(self) -> Clip:
@@ -115,7 +116,7 @@ class Encoder:
         as numpy.lib.format.open_memmap gives it, of at least as many rows; what was filled is returned.
         """
         filled = _Filled(images, self.embed, out)
-        with closing(self._rows(images, self._embedded)) as parts:
+        with closing(self._rows(images, self.embed_pixels)) as parts:
             for part in parts:
                 if part.failed:
                     raise part.failed[0][1]
@@ -124,13 +125,18 @@ class Encoder:
 
     def encode_readable_images(self, images: Iterable[ImageLike]) -> tuple[np.ndarray, list[int], list[ImageError]]:
         """As `encode_images`, leaving out what cannot be read: (embeddings, the indices of their images, the errors)."""
-        return self._readable(images, self._embedded, self.embed)
+        return self._readable(images, self.embed_pixels, self.embed)
 
     def stream_images(self, images: Iterable[ImageLike]) -> Iterator[EncodedImages]:
         """As `encode_readable_images`, a batch at a time, for any number of images: memory does not grow with it."""
-        for part in self._rows(images, self._embedded):
+        for part in self._rows(images, self.embed_pixels):
             embeddings = np.zeros((0, self.embed), dtype=np.float32) if part.values is None else part.values.numpy()
             yield EncodedImages(indices=part.indices, embeddings=embeddings, failed=part.failed)
+
+    @torch.inference_mode()
+    def embed_pixels(self, pixels: UInt8[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch embed"]:
+        """Embeddings of length 1 of pictures as `pixels` makes each of them, for who decodes and gathers them himself."""
+        return self._unit(self.model.encode_image(self._normalized(pixels)))
 
     def readable_image_features(self, images: Iterable[ImageLike]) -> tuple[np.ndarray, list[int], list[ImageError]]:
         """The same with what a linear probe is fitted on in place of the embeddings: float32 [n, dim], before the projection of
@@ -199,15 +205,12 @@ class Encoder:
     ) -> Generator[Rows, None, None]:
         return rows(
             images,
-            read=Reading(transform=self._pixels, short_side=self.preprocess.size if self.decoding == "fast" else None),
+            read=Reading(transform=self.pixels, short_side=self.preprocess.size if self.decoding == "fast" else None),
             forward=forward,
             batch_size=self.batch_size,
             fills_batches=fills_batches or self.compiled,
             decoders=self.decoders,
         )
-
-    def _embedded(self, pixels: UInt8[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch embed"]:
-        return self._unit(self.model.encode_image(self._normalized(pixels)))
 
     def _normalized(self, pixels: UInt8[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch 3 height width"]:
         return normalize(pixels.to(self.device), self.preprocess.mean, self.preprocess.std)

@@ -14,7 +14,6 @@ from typing import Any, Literal, TypeVar
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from fullclip.data.stages import batches
@@ -147,17 +146,14 @@ class SharedModel:
         try:
             short_side = encoder.preprocess.size if encoder.decoding == "fast" else None
             with self._large if is_large else nullcontext():
-                return encoder.transform(decode_image(picture, name=name, short_side=short_side))
+                return encoder.pixels(decode_image(picture, name=name, short_side=short_side))
         except (ImageError, ValueError, OSError, MemoryError) as error:
             why = str(error).removeprefix(f"{name}: ") if isinstance(error, ImageError) else type(error).__name__
             raise pictures_of.unreadable(name, why) from None
 
     def _image_rows(self, pixels: list[Tensor]) -> np.ndarray:
-        encoder = self.encoder
-        with self._at_work(), torch.inference_mode():
-            features = encoder.model.encode_image(torch.stack(pixels).to(encoder.device))
-            rows: np.ndarray = F.normalize(features.float(), dim=-1).cpu().numpy()
-        return rows
+        with self._at_work():
+            return self.encoder.embed_pixels(torch.stack(pixels)).numpy()
 
     def _text_rows(self, texts: list[str]) -> np.ndarray:
         with self._at_work():
