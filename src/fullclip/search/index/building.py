@@ -59,18 +59,28 @@ def add(inputs: Sequence[str], index: str, *, choice: ModelChoice | None, create
     choice: the model; None is the index's own, or the one that was embedded with. create: that there may be no index yet.
     ValueError for an input that is not there, an index of another model, and where nothing could be read.
     """
-    began, index = time.monotonic(), plain(index)
+    index = plain(index)
     if not inputs:
         raise ValueError("nothing to index; name images, folders, shards, tables, or folders of embeddings")
     if not create and not appeared(f"{index}/{NAME}"):
         read_mark(index)
-    with held(index):
-        writer = _Writer(index, Drops(num_examples=10), create=create)
+
+    def write(writer: Writer) -> None:
         for group in _in_order(inputs):
             if is_embedded(group[0]):
                 writer.add_embedded(group[0], choice)
             else:
                 writer.add_pictures(group, choice)
+
+    return written(index, write, create=create)
+
+
+def written(index: str, write: "Callable[[Writer], None]", *, create: bool) -> Summary:
+    """What `write` puts into an index, alone; then its cells. ValueError where there is nothing in it."""
+    began, index = time.monotonic(), plain(index)
+    with held(index):
+        writer = Writer(index, Drops(num_examples=10), create=create)
+        write(writer)
         table = writer.finish()
         num_rows = len(table.numbers()[0])
     if not num_rows:
@@ -102,7 +112,7 @@ def _in_order(inputs: Sequence[str]) -> Iterator[list[str]]:
         yield together
 
 
-class _Writer:
+class Writer:
     """Rows as they come -> writes of some thousand; meanwhile what was known, skipped and counted."""
 
     def __init__(self, index: str, drops: Drops, *, create: bool) -> None:
@@ -119,16 +129,20 @@ class _Writer:
         with progress("pictures") as bar:
             task = bar.add_task("indexing", total=None)
             for pictures in read_embedded(folder):
-                if not pictures or pictures[0].vector is None:
-                    continue
-                known = self._open(model.name, model.fingerprint, len(pictures[0].vector))
-                wanted = [picture for picture in pictures if self._is_wanted(picture, known)]
-                with ThreadPoolExecutor(thread_name_prefix="thumbnail") as pool:
-                    for picture, look in zip(wanted, pool.map(_look_or_none, wanted), strict=True):
-                        assert picture.vector is not None
-                        self._take(picture, picture.vector, look, at_most=_VECTORS_A_WRITE)
+                self.take_embedded(pictures, model=model.name, fingerprint=model.fingerprint)
                 bar.advance(task, len(pictures))
         self._write()
+
+    def take_embedded(self, pictures: Sequence[Picture], *, model: str, fingerprint: str) -> None:
+        """Pictures that have their vectors, of this model."""
+        if not pictures or pictures[0].vector is None:
+            return
+        known = self._open(model, fingerprint, len(pictures[0].vector))
+        wanted = [picture for picture in pictures if self._is_wanted(picture, known)]
+        with ThreadPoolExecutor(thread_name_prefix="thumbnail") as pool:
+            for picture, look in zip(wanted, pool.map(_look_or_none, wanted), strict=True):
+                assert picture.vector is not None
+                self._take(picture, picture.vector, look, at_most=_VECTORS_A_WRITE)
 
     def add_pictures(self, inputs: list[str], choice: ModelChoice | None) -> None:
         works = find_pictures(inputs, self.drops)
@@ -150,6 +164,8 @@ class _Writer:
         self._write()
 
     def finish(self) -> Table:
+        """Write what is left, and arrange it."""
+        self._write()
         assert self._mark is not None
         table = self._table or Table.open_table(self._index)
         if self.counts["new"] + self.counts["changed"]:
