@@ -3,7 +3,6 @@
 import os
 import platform
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
@@ -16,7 +15,6 @@ from fullclip import __version__
 
 OTHERS = ("transformers", "open_clip_torch", "onnxruntime", "openvino")
 _CPUINFO = Path("/proc/cpuinfo")
-_FEWEST = 3
 
 
 def description() -> dict[str, str]:
@@ -75,24 +73,3 @@ def _use(processors: list[int], number: int, told: str | None) -> None:
         os.environ.pop("OMP_NUM_THREADS", None)
     else:
         os.environ["OMP_NUM_THREADS"] = told
-
-
-def gflops(dtype: torch.dtype, *, side: int, device: torch.device, seconds: float) -> float:
-    """Billions of operations a second of a product of two square matrices, 2 side^3 each: the best of as many products as fit
-    into so many seconds.
-    """
-    one, other = (torch.randn(side, side, device=device).to(dtype) for _ in range(2))
-    found, started = list[float](), time.perf_counter()
-    one @ other
-    while len(found) < _FEWEST or time.perf_counter() - started < seconds:
-        _wait(device)
-        start = time.perf_counter()
-        one @ other
-        _wait(device)
-        found.append(2 * side**3 / (time.perf_counter() - start) / 1e9)
-    return max(found)
-
-
-def _wait(device: torch.device) -> None:
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)

@@ -9,10 +9,10 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from fullclip.bench.machine import gflops
 from fullclip.bench.peers import Absent, Peer, open_peers
 from fullclip.bench.rows import Bar
 from fullclip.bench.subject import Subject, open_subject
+from fullclip.train.speed import product_flops
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,7 +88,7 @@ class Workbench:
 
     def ceiling(self, dtype: torch.dtype) -> float:
         """The best GFLOP/s of matrix products in this precision, now."""
-        return gflops(dtype, side=self.sizes.side, device=self.device, seconds=self.sizes.seconds)
+        return product_flops(self.device, dtype, side=self.sizes.side, seconds=self.sizes.seconds) / 1e9
 
     @property
     def batch(self) -> int:

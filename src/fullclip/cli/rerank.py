@@ -84,7 +84,7 @@ def rerank(
         )
     reranker.add(_with_a_bar(works, left_out))
     left_out.merge(drops)
-    skipped = [_printable(f"{reason}: {name}") for reason, names in left_out.examples.items() for name in names]
+    skipped = [_decodable(f"{reason}: {name}") for reason, names in left_out.examples.items() for name in names]
     hits = reranker.best()
     if not hits:
         raise ValueError(f"none of the images could be read{'; ' if skipped else ''}{''.join(skipped[:1])}")
@@ -193,7 +193,7 @@ def _draw(reranker: "Reranker", path: Path) -> None:
         sheet.save(file, "PNG")
 
 
-def _printable(name: str) -> str:
+def _decodable(name: str) -> str:
     """A name that can be printed, of one that may hold bytes which are no text."""
     return name.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
@@ -201,7 +201,7 @@ def _printable(name: str) -> str:
 def _told(hits: "Sequence[Hit]", copies: Sequence[str], *, is_compared: bool) -> dict[str, Any]:
     """The answer as JSON."""
     told = [
-        {"rank": rank, "image": _printable(hit.key), "score": hit.score, "cosine": hit.meta["cosine"]}
+        {"rank": rank, "image": _decodable(hit.key), "score": hit.score, "cosine": hit.meta["cosine"]}
         for rank, hit in enumerate(hits, 1)
     ]
     for one, hit in zip(told, hits, strict=True):

@@ -5,7 +5,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from multiprocessing import forkserver
@@ -50,12 +50,17 @@ def _begin() -> None:
     os.environ["OMP_NUM_THREADS"] = "1"
     if "torch" in sys.modules:  # it has read that already
         sys.modules["torch"].set_num_threads(1)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    # of a parent that was killed they would wait for work for ever, and write beside those of the run that goes on
+    when_parent_ends(lambda: os._exit(1))
 
 
-def _end_with_parent() -> None:
-    """Of a parent that was killed, workers would wait for work for ever, and write beside those of the run that goes on."""
+def when_parent_ends(action: Callable[[], None]) -> None:
+    """In a process that `multiprocessing` started: do something, in a thread, once the one that started it is no more."""
     parent = multiprocessing.parent_process()
     assert parent is not None
-    parent.join()
-    os._exit(1)
+
+    def wait() -> None:
+        parent.join()
+        action()
+
+    threading.Thread(target=wait, daemon=True).start()

@@ -50,11 +50,8 @@ class Reading:
             return index, self.transform(image)
         except ImageError as error:
             return index, error
-        except (
-            ValueError,
-            OSError,
-            TypeError,
-        ) as error:  # an array of another shape, a truncated Pillow image, no image at all
+        # an array of another shape, a truncated Pillow image, no image at all
+        except (ValueError, OSError, TypeError) as error:
             return index, ImageError(f"image {index}: {error}")
 
     def several(self, group: Sequence[tuple[int, ImageLike]]) -> list[tuple[int, np.ndarray | ImageError]]:

@@ -12,6 +12,14 @@ from fullclip.search.index import Index
 _fingerprints = WeakKeyDictionary[Encoder, str]()  # to tell one reads all weights, which is too much for each query
 
 
+class UnknownKeyError(ValueError):
+    """A key that is not in the index."""
+
+    def __init__(self, message: str, key: str) -> None:
+        super().__init__(message)
+        self.key = key
+
+
 def combined(
     encoder: Encoder,
     index: Index,
@@ -35,7 +43,11 @@ def combined(
     if any(not text.strip() for text in [*texts, *minus]):
         raise ValueError("a text to look for is empty")
     check_model(encoder, index)
-    wanted = [_of_key(index, key) for key in like]
+    known = index.vectors(like)
+    for key in like:
+        if key not in known:
+            raise UnknownKeyError(f"{index.folder} has no picture with the key {key!r}", key)
+    wanted = [known[key] for key in like]
     if texts:
         wanted += list(encoder.encode_texts(list(texts), truncate=True))
     if given:
@@ -58,10 +70,3 @@ def check_model(encoder: Encoder, index: Index) -> None:
             f"{index.folder} was built with the model {index.model}, and this one is another, or has changed (weights, types "
             f"or preprocessing): open it with {index.model}, or build the index anew"
         )
-
-
-def _of_key(index: Index, key: str) -> np.ndarray:
-    try:
-        return index.vector(key)
-    except KeyError:
-        raise ValueError(f"{index.folder} has no picture with the key {key!r}") from None

@@ -20,6 +20,15 @@ def real_numbers(given: Any, what: str) -> np.ndarray:
         return numbers.astype(np.float64)
 
 
+def of_usual_size(vectors: np.ndarray) -> np.ndarray:
+    """The same directions, [n, dim], or the squares of very large and very small numbers would be none. Rows that have no
+    direction, zeros and what is not finite, stay as they are.
+    """
+    largest = np.abs(vectors).max(axis=1, keepdims=True, initial=0)
+    found: np.ndarray = np.divide(vectors, largest, out=vectors.copy(), where=np.isfinite(largest) & (largest > 0))
+    return found
+
+
 def _dense(tensor: torch.Tensor, what: str) -> np.ndarray:
     if tensor.is_meta or tensor.is_complex():
         raise ValueError(f"{what} are a tensor {tensor.dtype} on {tensor.device}: real numbers are needed")

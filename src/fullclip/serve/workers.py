@@ -3,7 +3,6 @@
 import multiprocessing
 import os
 import signal
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -12,6 +11,7 @@ from multiprocessing.context import SpawnProcess
 from types import FrameType
 from typing import Any
 
+from fullclip.core.pools import when_parent_ends
 from fullclip.core.say import say
 
 _PAUSE_SECONDS = 1.0  # between two starts, where workers die at once
@@ -72,14 +72,7 @@ def _told() -> Iterator[list[int]]:
 
 def _watched(work: Callable[..., None], arguments: tuple[Any, ...]) -> None:
     """In a worker: the work, which ends when nobody watches any more; or an orphan would keep the port."""
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-
-    def end_with_parent() -> None:
-        parent.join()
-        os.kill(os.getpid(), signal.SIGTERM)
-
-    threading.Thread(target=end_with_parent, daemon=True).start()
+    when_parent_ends(lambda: os.kill(os.getpid(), signal.SIGTERM))
     try:
         work(*arguments)
     except KeyboardInterrupt:

@@ -139,7 +139,6 @@ def _compile_blocks(clip: Clip, device: torch.device) -> None:
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         say(f"train.compile: not here ({reason}); going on without")
         return
+    # anew for each shape, of which there is one a block and a length of text: PyTorch fails at ResNets of unknown shapes
     for block in blocks_of(clip):
-        block.compile(
-            dynamic=False
-        )  # one shape a block and a length of text; PyTorch fails at residual networks of unknown shapes
+        block.compile(dynamic=False)

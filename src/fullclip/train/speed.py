@@ -5,24 +5,30 @@ import time
 import torch
 
 _SIDE = {"cpu": 1024, "cuda": 8192}
+_FEWEST = 3
 
 
 def peak_flops(device: torch.device, dtype: torch.dtype) -> float:
     """Floating-point operations a second of a large matrix product in `dtype` on `device`, measured: the ceiling that model
     FLOPs utilisation (MFU) is a share of.
     """
-    side = _SIDE[device.type]
-    a, b = (torch.randn(side, side, device=device).to(dtype) for _ in range(2))  # zeros and ones take less power
-    best = min(_seconds(a, b) for _ in range(3))
-    return 2 * side**3 / best
+    return product_flops(device, dtype, side=_SIDE[device.type])
 
 
-def _seconds(a: torch.Tensor, b: torch.Tensor) -> float:
-    _wait(a.device)
-    start = time.perf_counter()
-    a @ b
-    _wait(a.device)
-    return time.perf_counter() - start
+def product_flops(device: torch.device, dtype: torch.dtype, *, side: int, seconds: float = 0.0) -> float:
+    """Operations a second of a product of two square matrices, 2 side^3 each: the best of as many products as fit into so many
+    seconds, and of three at least.
+    """
+    one, other = (torch.randn(side, side, device=device).to(dtype) for _ in range(2))  # zeros and ones take less power
+    found, started = list[float](), time.perf_counter()
+    one @ other  # the first is slower
+    while len(found) < _FEWEST or time.perf_counter() - started < seconds:
+        _wait(device)
+        start = time.perf_counter()
+        one @ other
+        _wait(device)
+        found.append(time.perf_counter() - start)
+    return 2 * side**3 / min(found)
 
 
 def _wait(device: torch.device) -> None:

@@ -54,9 +54,9 @@ def add(
 ) -> None:
     """Add pictures to an index, with its own model: new ones, and those that have changed. What is there stays."""
     from fullclip.search.index.building import add as add_all
-    from fullclip.search.index.mark import read_mark
+    from fullclip.search.index.mark import plain, read_mark
 
-    name = read_mark(index.rstrip("/")).model if device or batch_size or decoding != "exact" else None
+    name = read_mark(plain(index)).model if device or batch_size or decoding != "exact" else None
     _show(add_all(inputs, index, choice=_choice(name, device, batch_size, decoding)), json)
 
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from fullclip.search.index.building import Summary, Writer, written
 from fullclip.search.index.pictures import Picture
-from fullclip.search.vectors import real_numbers
+from fullclip.search.vectors import of_usual_size, real_numbers
 
 _AT_ONCE = 16_384
 
@@ -59,15 +59,8 @@ def _pictures(vectors: Any, keys: Sequence[str], meta: Sequence[Mapping[str, Any
         if not width or part.shape[1:] != (width,):
             raise ValueError(f"vectors are {[len(vectors), *part.shape[1:]]}: [n, dim] is needed")
         told = [{}] * len(part) if meta is None else meta[start : start + _AT_ONCE]
-        rows = enumerate(zip(_of_usual_size(part), told, strict=True), start)
+        rows = enumerate(zip(of_usual_size(part), told, strict=True), start)
         yield [_picture(keys[place], row, known) for place, (row, known) in rows]
-
-
-def _of_usual_size(vectors: np.ndarray) -> np.ndarray:
-    """The same directions, or the squares of very large and very small numbers would be none."""
-    largest = np.abs(vectors).max(axis=1, keepdims=True)
-    found: np.ndarray = np.divide(vectors, largest, out=vectors.copy(), where=np.isfinite(largest) & (largest > 0))
-    return found
 
 
 def _picture(key: str, vector: np.ndarray, known: Mapping[str, Any]) -> Picture:

@@ -229,12 +229,11 @@ def _everywhere(model: str) -> str:
 
 def _next_number(index: str, identity: str, table: Table) -> int:
     path = f"{index}/{_NUMBERS}"
-    try:
-        return int(json.loads(read_text(path))["next"])
-    except FileNotFoundError:
-        pass
-    except (ValueError, KeyError, TypeError):
-        say(f"{path} is damaged, and made anew")
+    if appeared(path):
+        try:
+            return int(json.loads(read_text(path))["next"])
+        except (ValueError, KeyError, TypeError):
+            say(f"{path} is damaged, and made anew")
     given = [table.numbers()[0]]
     given += [segment.numbers for segment in read_segments(derived_folder(index), identity)]  # of rows that are no more, too
     return max(int(numbers.max(initial=-1)) for numbers in given) + 1

@@ -117,7 +117,7 @@ class Nearest:
             best = rest[best_places(scores[rest, i], count)]
             parts = [(self._rest_numbers[best], self._rest[best])]
             for segment, of_queries in answers:
-                places, _ = of_queries[i]
+                places = of_queries[i]
                 parts.append((segment.numbers[places], segment.vectors[places].astype(np.float32)))
             numbers, vectors = (np.concatenate(column) for column in zip(*parts, strict=True))
             values = _products(vectors, queries[i])

@@ -12,10 +12,10 @@ import numpy as np
 from fullclip.core.types import Hit
 from fullclip.search.index.derived import derived_folder
 from fullclip.search.index.folding import Folded, fold
-from fullclip.search.index.mark import read_mark
+from fullclip.search.index.mark import plain, read_mark
 from fullclip.search.index.nearest import Found, Nearest
 from fullclip.search.index.table import Table, as_text
-from fullclip.search.vectors import real_numbers
+from fullclip.search.vectors import of_usual_size, real_numbers
 
 MOST = 1000
 _MORE = 4  # times as many are looked at as are asked for, where duplicates are folded; then again as many times
@@ -49,7 +49,7 @@ class Index:
     @classmethod
     def open(cls, folder: str) -> "Index":
         """ValueError where there is none, or its index.json is damaged; OSError where its rows cannot be read."""
-        return cls(folder.rstrip("/") if folder.strip("/") else folder)
+        return cls(plain(folder))
 
     def refresh(self) -> None:
         """See what was written since. Searches that are going on end with what they began with."""
@@ -99,11 +99,15 @@ class Index:
 
     def vector(self, key: str) -> np.ndarray:
         """float32 [dim], of length 1; KeyError for a key that is not there."""
+        return self.vectors([key])[key]
+
+    def vectors(self, keys: Sequence[str]) -> dict[str, np.ndarray]:
+        """The same of many, by key, in one look into the table; keys that are not there are left out."""
         try:
-            return _vector(self._nearest, key)
+            return _vectors(self._nearest, keys)
         except OSError:  # as in `search`
             self.refresh()
-            return _vector(self._nearest, key)
+            return _vectors(self._nearest, keys)
 
     def thumbnail(self, key: str) -> bytes | None:
         """A JPEG of at most 224 pixels a side; None where there is none, KeyError for a key that is not there."""
@@ -136,12 +140,11 @@ class Index:
         given = real_numbers(vectors, "vectors")
         if given.ndim != 2 or given.shape[1] != self.dim:
             raise ValueError(f"vectors are {list(given.shape)}: [n, {self.dim}] is needed, from the model {self.model}")
-        largest = np.abs(given).max(axis=1, keepdims=True, initial=0)
-        if not np.isfinite(largest).all():
+        if not np.isfinite(given).all():
             raise ValueError("a vector has NaN or infinite numbers")
-        if not largest.all():
+        if not given.any(axis=1).all():
             raise ValueError("a vector is zero, and has no direction")
-        return _unit(given / largest)  # or the squares of very large or small numbers would be none
+        return _unit(of_usual_size(given))
 
     @staticmethod
     def _folded(nearest: Nearest, queries: np.ndarray, top: int, where: str | None) -> list[tuple[Found, list[Folded]]]:
@@ -157,19 +160,20 @@ class Index:
         return answers
 
 
-def _vector(nearest: Nearest, key: str) -> np.ndarray:
-    places = nearest.places(nearest.table.numbers_of_keys([as_text(key)]))
-    if not len(places):
-        raise KeyError(key)
-    _, vectors = next(nearest.table.vectors(places[-1:]))
-    vector: np.ndarray = _unit(vectors)[0]
-    return vector
+def _vectors(nearest: Nearest, keys: Sequence[str]) -> dict[str, np.ndarray]:
+    return {key: _unit(np.array([row["vector"]]))[0] for key, row in _rows(nearest, keys, "vector").items()}
 
 
 def _thumbnails(nearest: Nearest, keys: Sequence[str]) -> dict[str, bytes | None]:
+    return {key: row["thumbnail"] for key, row in _rows(nearest, keys, "thumbnail").items()}
+
+
+def _rows(nearest: Nearest, keys: Sequence[str], column: str) -> dict[str, dict[str, Any]]:
+    """By key, one column of those that are there."""
+    if not keys:
+        return {}
     places = nearest.places(nearest.table.numbers_of_keys([as_text(key) for key in keys]))
-    rows = nearest.table.rows(places.tolist(), ["key", "thumbnail"]).values()
-    found = {row["key"]: row["thumbnail"] for row in rows}
+    found = {row["key"]: row for row in nearest.table.rows(places.tolist(), ["key", column]).values()}
     return {key: found[text] for key in keys if (text := as_text(key)) in found}
 
 

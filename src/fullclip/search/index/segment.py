@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from fullclip.search.diversity import TIE
 from fullclip.search.index import cells as of_cells
 from fullclip.search.index.cells import Cells, Scatter, learn_means, nearest_mean
 from fullclip.search.index.codes import encode, encode_queries, products
@@ -23,7 +24,6 @@ _FEW = 4  # times as many: of so few the codes of all are looked at, wherever th
 _ANEW = 4  # of each that is asked for, how many are scored anew
 _FEWEST_ANEW = 64
 _LOOKED_AT = 32  # at least, of each that is asked for: with fewer a tenth of the thousand nearest of 60,000 was missed
-TIE = 1e-6
 _ARRAYS = ("vectors", "codes", "scales", "numbers", "offsets", "means", "variances", "order", "told_ends")
 
 Parts = Callable[
@@ -142,21 +142,21 @@ class Segment:
         sizes[np.diff(self._offsets) == 0] = 0
         return Passing(mask=mask, sizes=sizes, number=int(sizes.sum()))
 
-    def search(self, queries: np.ndarray, count: int, passing: Passing) -> list[tuple[np.ndarray, np.ndarray]]:
-        """For each query, float32 [m, dim], the places of the best rows that pass and their scores: `count` of them, and those
-        that are as good as the last (`best_places`).
+    def search(self, queries: np.ndarray, count: int, passing: Passing) -> list[np.ndarray]:
+        """For each query, float32 [m, dim], the places of the best rows that pass: `count` of them, and those that are as good
+        as the last (`best_places`).
         """
         num_anew = max(_FEWEST_ANEW, _ANEW * count)
         if passing.number <= num_anew:
             places = np.flatnonzero(passing.mask)
-            return [self._scored(query, places, count) for query in queries]
-        is_few = passing.number <= FEWEST * _FEW
+            return [self._best(query, places, count) for query in queries]
+        if passing.number <= FEWEST * _FEW:
+            looked_at = self._all(queries, passing)
+        else:
+            looked_at = self._looked_at(queries, passing, num_looked_at(count, passing.number))
         found = []
-        looked_at = (
-            self._all(queries, passing) if is_few else self._looked_at(queries, passing, num_looked_at(count, passing.number))
-        )
         for query, (places, scores) in zip(queries, looked_at, strict=True):
-            found.append(self._scored(query, places[best_places(scores, num_anew)], count))
+            found.append(self._best(query, places[best_places(scores, num_anew)], count))
         return found
 
     def _all(self, queries: np.ndarray, passing: Passing) -> Iterator[tuple[np.ndarray, np.ndarray]]:
@@ -194,11 +194,10 @@ class Segment:
             scores = np.concatenate(parts) * self._scales[places]
             yield (places, scores) if all_pass else _those(passing.mask[places], places, scores)
 
-    def _scored(self, query: np.ndarray, places: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
+    def _best(self, query: np.ndarray, places: np.ndarray, count: int) -> np.ndarray:
         places = np.sort(places)
-        scores = self.vectors[places].astype(np.float32) @ query
-        best = best_places(scores, count)
-        return places[best], scores[best]
+        best: np.ndarray = places[best_places(self.vectors[places].astype(np.float32) @ query, count)]
+        return best
 
 
 def num_looked_at(count: int, num_passing: int) -> int:

@@ -18,7 +18,7 @@ from fullclip.serve.schemas import ErrorAnswer, SearchAnswer, SearchRequest
 if TYPE_CHECKING:
     from fullclip.search.index import Index
 
-MOST_LIKE = 32  # keys of a request: each is a look into the table
+MOST_LIKE = 32  # keys of a request
 
 
 def router(parts: Parts) -> APIRouter:
@@ -56,14 +56,14 @@ def router(parts: Parts) -> APIRouter:
 
 def _found(fresh: FreshIndex, encoder: Encoder, wish: dict[str, Any], asked: SearchRequest) -> list[dict[str, Any]]:
     """The hits, in a thread; ApiError for a key that is not there and an index that cannot be read now."""
-    from fullclip.search.query import combined  # its packages are needed where there is an index
+    from fullclip.search.query import UnknownKeyError, combined  # its packages are needed where there is an index
 
     try:
         index = fresh.get()
-        for key in wish["like"]:
-            if not _has(index, key):
-                raise ApiError(404, f"no picture {key[:200]!r} in the index", code="no_such_key")
-        vector = combined(encoder, index, **wish)
+        try:
+            vector = combined(encoder, index, **wish)
+        except UnknownKeyError as error:
+            raise ApiError(404, f"no picture {error.key[:200]!r} in the index", code="no_such_key") from None
         [hits] = _searched(index, vector, asked)
         thumbnails = index.thumbnails([hit.key for hit in hits])
         return [_shown(hit, thumbnails.get(hit.key)) for hit in hits]
@@ -84,14 +84,6 @@ def _searched(index: "Index", vector: np.ndarray, asked: SearchRequest) -> list[
             raise
         index.search(vector[None], top=1)
         raise ApiError(400, "where: it cannot be worked out for these pictures", code="invalid_value") from None
-
-
-def _has(index: "Index", key: str) -> bool:
-    try:
-        index.vector(key)
-    except KeyError:
-        return False
-    return True
 
 
 def _shown(hit: Hit, thumbnail: bytes | None) -> dict[str, Any]:
